@@ -1,0 +1,124 @@
+"""Where an array lives: NumPy on the CPU or CuPy on a GPU. The only module that imports CuPy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+GPU_HELP = "install CuPy for your CUDA version (cupy-cuda12x or cupy-cuda13x), or stay on the CPU with .to(\"cpu\")"
+
+
+def _is_cupy(x: Array) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def get_array_module(*arrays: Array) -> ModuleType:
+    """The module, numpy or cupy, that the given arrays belong to.
+
+    Raises TypeError when both kinds are mixed, or for something that is not an array.
+
+    >>> get_array_module(np.zeros(3)).__name__
+    'numpy'
+    """
+    kinds = {"cupy" if _is_cupy(x) else type(x).__module__.partition(".")[0] for x in arrays}
+    if kinds == {"cupy"}:
+        return sys.modules["cupy"]
+    if kinds == {"numpy"}:
+        return np
+    if kinds == {"numpy", "cupy"}:
+        raise TypeError("these arrays live on different devices: call net.to(\"cpu\") or net.to(\"cuda\"), and "
+                        "tinycnn.backend.to_device(x, device) for the data, so that all are on one")
+    strangers = ", ".join(sorted({type(x).__name__ for x in arrays if not isinstance(x, np.ndarray)}))
+    raise TypeError(f"expected NumPy or CuPy arrays, got {strangers}: convert with numpy.asarray first")
+
+
+def cupy() -> ModuleType:
+    """The cupy module, or one clear RuntimeError that says why there is no GPU to use."""
+    try:
+        import cupy as module
+    except ImportError as error:
+        raise RuntimeError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
+    try:
+        count = module.cuda.runtime.getDeviceCount()
+    except module.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"CuPy finds no usable GPU ({error}): {GPU_HELP}") from error
+    if count == 0:
+        raise RuntimeError(f"CuPy finds no GPU: {GPU_HELP}")
+    return module
+
+
+def device_of(x: Array) -> str:
+    """"cuda" for a CuPy array, "cpu" for a NumPy array."""
+    return "cpu" if get_array_module(x) is np else "cuda"
+
+
+def to_device(x: Array, device: str) -> Array:
+    """x itself if it is on `device` ("cpu" or "cuda") already, a copy there otherwise.
+
+    >>> to_device(np.ones(2), "cpu")
+    array([1., 1.])
+    """
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device is {device!r}: choose \"cpu\" or \"cuda\"")
+    if device == device_of(x):
+        return x
+    return cupy().asarray(x) if device == "cuda" else x.get()
+
+
+def best_device() -> str:
+    """"cuda" where CuPy finds a GPU and tinycnn has kernels of its own for it, else "cpu"."""
+    from tinycnn import kernels
+
+    if "gpu" not in kernels.NAMES:
+        return "cpu"
+    try:
+        cupy()
+    except RuntimeError:
+        return "cpu"
+    return "cuda"
+
+
+def describe() -> dict[str, str]:
+    """Versions, device, threads and active kernels, by name: what a bug report or a benchmark should quote."""
+    from tinycnn import __version__, kernels, parallel
+
+    def version(package: str) -> str:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return "not installed"
+
+    try:
+        module = cupy()
+        name = module.cuda.runtime.getDeviceProperties(0)["name"].decode()
+        gpu = f"{name} (CuPy {module.__version__})"
+    except RuntimeError as error:
+        gpu = f"none: {error}"
+    return {
+        "tinycnn": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": version("numba"),
+        "cpu": f"{_cpu_name()}, {os.cpu_count()} cores",
+        "threads": str(parallel.get_num_threads()),
+        "gpu": gpu,
+        "kernels": kernels.active(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

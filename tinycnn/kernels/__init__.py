@@ -1,0 +1,56 @@
+"""The operations on raw arrays, once to read (`reference`) and once as fast as the machine allows (`cpu`).
+
+`for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinycnn.backend import get_array_module
+
+_forced: ContextVar[str | None] = ContextVar("kernels", default=None)
+NAMES = ("reference", "cpu")
+
+
+def for_array(*arrays: Any) -> ModuleType:
+    """The kernel module that serves these arrays: `cpu` for NumPy; `reference` for CuPy or within `use("reference")`.
+
+    Raises TypeError when NumPy and CuPy arrays are mixed.
+    """
+    on_cpu = get_array_module(*arrays) is np
+    return _module(_forced.get() or ("cpu" if on_cpu else "reference"))
+
+
+@contextlib.contextmanager
+def use(name: str) -> Iterator[ModuleType]:
+    """Within the with-block (and this thread) every layer computes with the kernels called `name`.
+
+    >>> with use("reference") as kernels:
+    ...     kernels.relu_forward(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    if name not in NAMES:
+        raise ValueError(f"no kernels are called {name!r}: choose one of {', '.join(NAMES)}")
+    token = _forced.set(name)
+    try:
+        yield _module(name)
+    finally:
+        _forced.reset(token)
+
+
+def active() -> str:
+    """The name of the kernels that NumPy arrays get now."""
+    return _forced.get() or "cpu"
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"tinycnn.kernels.{name}")

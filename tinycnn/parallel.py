@@ -1,0 +1,82 @@
+"""Threads for the CPU kernels: one pool for the process, sized by `set_num_threads`.
+
+The kernels are compiled functions that release Python's lock, so ordinary threads run them side by side. Work is cut
+into pieces by its shape alone, never by the number of threads, so that results are the same bits for any number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_inside = threading.local()
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_num_threads = _available_cores()
+
+
+def get_num_threads() -> int:
+    """How many threads the CPU kernels use; at first, as many as there are cores to run on."""
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Let the CPU kernels use n threads from now on. Results do not depend on n.
+
+    >>> set_num_threads(1); get_num_threads()
+    1
+    """
+    global _num_threads, _pool
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"the number of threads is {n!r}: give a whole number of at least 1")
+    with _lock:
+        _num_threads = n
+        _pool = None  # the next call makes one of the new size; work under way keeps the old one
+
+
+def parallel_for(work: Callable[[int], None], pieces: int) -> None:
+    """Call work(0) … work(pieces − 1), each once, on up to `get_num_threads()` threads; raises what a piece raised."""
+    global _pool
+    threads = min(_num_threads, pieces)
+    if threads <= 1 or getattr(_inside, "pool", False):
+        for piece in range(pieces):
+            work(piece)
+        return
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_num_threads, "tinycnn", initializer=lambda: setattr(_inside, "pool", True))
+        pool = _pool
+    queue = itertools.count()  # next() on it is atomic: whoever is free takes the next piece
+
+    def drain() -> None:
+        for piece in iter(lambda: next(queue), None):
+            if piece >= pieces:
+                return
+            work(piece)
+
+    others = [pool.submit(drain) for _ in range(threads - 1)]
+    try:
+        drain()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+def _forget_pool() -> None:
+    """In a forked child the parent's threads do not exist."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
