@@ -1,0 +1,100 @@
+"""What every layer has in common."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+Shape = tuple[int, ...]  # of one image's data, without the batch axis: (C, H, W) or (D,)
+
+
+class Layer:
+    """One step of a network: forward computes y from x, backward computes dloss/dx from dloss/dy.
+
+    A subclass keeps every constructor argument as an attribute of the same name (that is how it is saved and printed)
+    and defines `output_shape`, `forward` and `backward`; with learnable parameters also `build`.
+
+    Attributes:
+        parameters: learnable arrays by name, "weight" and "bias".
+        gradients: dloss/dparameter by the same names, filled by `backward`.
+        state: arrays that are saved but not learned by gradient, such as running means.
+        kept: what `forward` leaves for `backward`; None when there is nothing to go back through.
+    """
+
+    lr_factors: Mapping[str, float] = {}  # parameter name → multiplier of the learning rate; 1 where absent
+    l2_factors: Mapping[str, float] = {}  # parameter name → multiplier of the weight decay; see `l2_factor`
+
+    def __init__(self, name: str | None = None):
+        self.name = name
+        self.parameters: dict[str, Array] = {}
+        self.gradients: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+        self.kept: Any = None
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of y for one x of `input_shape`, batch axis left out; ValueError where it cannot work."""
+        return input_shape
+
+    def build(self, input_shape: Shape, dtype: Any, rng: np.random.Generator) -> None:
+        """Make the parameters and state for inputs of `input_shape`."""
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        """Fill `gradients` and return dx. Changes neither dy nor what `forward` kept, so it may be called again."""
+        raise NotImplementedError
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Fill `gradients` only: for the first learning layer, whose dx nobody needs."""
+        self.backward(dy)
+
+    def learns(self) -> bool:
+        """Whether there is anything in this layer for an optimizer to change."""
+        return bool(self.parameters)
+
+    def lr_factor(self, parameter: str) -> float:
+        """What the learning rate of this parameter is multiplied by."""
+        return self.lr_factors.get(parameter, 1.0)
+
+    def l2_factor(self, parameter: str) -> float:
+        """What the weight decay of this parameter is multiplied by: 1, but 0 for a bias, unless `l2_factors` says."""
+        return self.l2_factors.get(parameter, 0.0 if parameter == "bias" else 1.0)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor arguments that make this layer again."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items() if value is not None)
+        return f"{type(self).__name__}({arguments})"
+
+
+def pair(value: int | tuple[int, int], argument: str, smallest: int = 1) -> tuple[int, int]:
+    """(value, value) for a number, a pair as it is; ValueError naming `argument` for anything else."""
+    vertical_horizontal = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(vertical_horizontal) != 2 or any(
+        not isinstance(v, (int, np.integer)) or v < smallest for v in vertical_horizontal
+    ):
+        raise ValueError(f"{argument} is {value!r}: give a whole number of at least {smallest}, or a pair of them")
+    return int(vertical_horizontal[0]), int(vertical_horizontal[1])
+
+
+def image_shape(input_shape: Shape) -> tuple[int, int, int]:
+    """`input_shape` as (C, H, W); ValueError when it is not of images."""
+    if len(input_shape) != 3:
+        raise ValueError(f"needs images of shape (C, H, W), but gets data of shape {input_shape}")
+    return input_shape
+
+
+def checked_factors(factors: Mapping[str, float] | None, argument: str) -> dict[str, float]:
+    """A copy of `factors`, an empty dict for None; ValueError for a name that is no parameter's."""
+    factors = dict(factors or {})
+    for name, value in factors.items():
+        if name not in ("weight", "bias") or value < 0:
+            raise ValueError(f"{argument} has {name!r}: {value!r}; give factors ≥ 0 for \"weight\" and \"bias\"")
+    return factors

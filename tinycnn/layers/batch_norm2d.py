@@ -1,0 +1,76 @@
+"""Batch normalization: each channel gets mean 0 and variance 1, then a learned scale and offset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinycnn import kernels
+from tinycnn.layers.base import Array, Layer, Shape, checked_factors, image_shape
+
+
+class BatchNorm2D(Layer):
+    """y = γ · (x − μ) / √(σ² + ε) + β, channel by channel.
+
+    In training μ and σ² (biased) are the batch's own; in evaluation they are `running_mean` and `running_var`. These
+    move towards each batch's by `momentum` while training; the Trainer can replace them afterwards by the whole
+    training set's, as MATLAB did in 2019 (batch_norm="population").
+
+    x (N, C, H, W) → y of the same shape. Parameters: weight γ (C,), bias β (C,). State: running_mean, running_var (C,).
+    Weight decay applies to both parameters, as in MATLAB.
+
+    Args:
+        eps: ε, what keeps the root away from zero.
+        momentum: how far the running statistics move towards each batch's.
+        lr_factors, l2_factors: {"weight": …, "bias": …}, multipliers of the learning rate and of the weight decay.
+
+    Source: Ioffe & Szegedy, "Batch normalization" (2015). The running variance is the unbiased one, as in PyTorch.
+
+    >>> layer = BatchNorm2D()
+    >>> layer.build((1, 1, 2), np.float64, np.random.default_rng(0))
+    >>> layer.forward(np.array([[[[1.0, 3.0]]]]), training=True).round(4)
+    array([[[[-1.,  1.]]]])
+    """
+
+    def __init__(self, eps: float = 1e-5, momentum: float = 0.1, lr_factors: Mapping[str, float] | None = None,
+                 l2_factors: Mapping[str, float] | None = None, name: str | None = None):
+        super().__init__(name)
+        if not eps > 0:
+            raise ValueError(f"eps is {eps!r}: give a positive number")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum is {momentum!r}: give a number from 0 to 1")
+        self.eps, self.momentum = float(eps), float(momentum)
+        self.lr_factors = checked_factors(lr_factors, "lr_factors")
+        self.l2_factors = {"weight": 1.0, "bias": 1.0, **checked_factors(l2_factors, "l2_factors")}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return image_shape(input_shape)
+
+    def build(self, input_shape: Shape, dtype: Any, rng: np.random.Generator) -> None:
+        c = input_shape[0]
+        self.parameters = {"weight": np.ones(c, dtype), "bias": np.zeros(c, dtype)}
+        self.state = {"running_mean": np.zeros(c, dtype), "running_var": np.ones(c, dtype)}
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        k = kernels.for_array(x)
+        if training:
+            mean, variance = k.batch_norm_statistics(x)
+            self.track(mean, variance, x.size // x.shape[1])
+        else:
+            mean, variance = self.state["running_mean"], self.state["running_var"]
+        self.kept = x, mean, variance, training
+        return k.batch_norm_forward(x, mean, variance, self.parameters["weight"], self.parameters["bias"], self.eps)
+
+    def backward(self, dy: Array) -> Array:
+        x, mean, variance, training = self.kept
+        dx, self.gradients["weight"], self.gradients["bias"] = kernels.for_array(dy).batch_norm_backward(
+            dy, x, mean, variance, self.parameters["weight"], self.eps, batch_statistics=training)
+        return dx
+
+    def track(self, mean: Array, variance: Array, count: int) -> None:
+        """Move the running statistics towards those of a batch with `count` values a channel."""
+        unbiased = variance * (count / max(1, count - 1))
+        self.state["running_mean"] += self.momentum * (mean - self.state["running_mean"])
+        self.state["running_var"] += self.momentum * (unbiased - self.state["running_var"])

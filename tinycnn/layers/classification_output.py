@@ -1,0 +1,90 @@
+"""The output layer: probabilities go through, and the loss starts here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinycnn import kernels
+from tinycnn.backend import get_array_module
+from tinycnn.layers.base import Array, Layer, Shape
+
+
+class ClassificationOutput(Layer):
+    """Cross-entropy: loss = −Σ_n w[t_n] · log p[n, t_n] / Σ_n w[t_n], the mean of −log p where all w are equal.
+
+    forward passes probabilities p (N, K) through. backward takes the integer labels t (N,) in place of dy, since this
+    is where the loss begins, and returns dloss/dp.
+
+    Args:
+        class_weights: w, one number ≥ 0 a class, or None for equal weights. Normalized as PyTorch does.
+
+    Raises:
+        ValueError: for class weights that are negative or not one a class.
+
+    >>> output = ClassificationOutput()
+    >>> p = output.forward(np.array([[0.25, 0.75]]))
+    >>> float(output.loss(p, np.array([1])))  # −log 0.75
+    0.2876820724517809
+    >>> output.backward(np.array([1]))
+    array([[ 0.        , -1.33333333]])
+    """
+
+    def __init__(self, class_weights: Sequence[float] | None = None, name: str | None = None):
+        super().__init__(name)
+        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        if self.class_weights is not None and (min(self.class_weights) < 0 or max(self.class_weights) == 0):
+            raise ValueError(f"class_weights is {class_weights!r}: give numbers ≥ 0, at least one above 0")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise ValueError(f"needs one probability a class, shape (K,), but gets data of shape {input_shape}")
+        if self.class_weights is not None and len(self.class_weights) != input_shape[0]:
+            raise ValueError(f"class_weights has {len(self.class_weights)} numbers for {input_shape[0]} classes")
+        return input_shape
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        self.kept = x
+        return x
+
+    def loss(self, p: Array, t: Array) -> Array:
+        """The mean cross-entropy of probabilities p (N, K) with labels t (N,)."""
+        xp = get_array_module(p)
+        log_p = xp.log(xp.maximum(p, p.dtype.type(1e-30)))
+        return kernels.for_array(p).cross_entropy_forward(log_p, t, self.weights(p))
+
+    def backward(self, t: Array) -> Array:
+        p = self.kept
+        xp = get_array_module(p)
+        rows, weights = xp.arange(len(t)), self.weights(p)
+        shares = xp.ones(len(t), p.dtype) if weights is None else weights[t]
+        dp = xp.zeros_like(p)
+        dp[rows, t] = -shares / (shares.sum() * p[rows, t])
+        return dp
+
+    def weights(self, like: Array) -> Array | None:
+        """The class weights as an array beside `like`, or None."""
+        if self.class_weights is None:
+            return None
+        return get_array_module(like).asarray(self.class_weights, like.dtype)
+
+
+def checked_labels(t: Any, n: int, classes: int) -> Array:
+    """t as an integer array (N,), after making sure that it holds one label of 0 … classes − 1 an image.
+
+    Raises:
+        ValueError, TypeError: saying which label is wrong.
+    """
+    t = t if hasattr(t, "dtype") else np.asarray(t)
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"labels t have dtype {t.dtype}: give whole numbers 0 … {classes - 1}, such as t.astype(int)")
+    if t.shape != (n,):
+        raise ValueError(f"labels t have shape {tuple(t.shape)}, but there are {n} images: give shape ({n},)")
+    wrong = (t < 0) | (t >= classes)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(f"label t[{first}] is {int(t[first])}, but the network has {classes} classes: "
+                         f"labels must be 0 … {classes - 1}")
+    return t

@@ -1,0 +1,313 @@
+"""A network: layers one after the other, their shapes worked out once, and gradients carried back through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinycnn import backend, fusion, storage
+from tinycnn.layers import ClassificationOutput, ImageInput, Layer, Softmax
+from tinycnn.layers.base import Array, Shape
+from tinycnn.layers.classification_output import checked_labels
+from tinycnn.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from tinycnn.optimizers import Optimizer
+
+
+class Sequential:
+    """A network of layers in a row, from an ImageInput to, usually, Softmax and ClassificationOutput.
+
+    Args:
+        layers: the layers in order; the first is an ImageInput. Layers without a name get one from their type.
+        seed: of the one random generator that draws the weights and, later, the dropout masks.
+        dtype: of parameters and activations: np.float32 to train, np.float64 to check gradients.
+        fuse: whether runs of layers are computed by one fused layer; the results are equal.
+
+    Raises:
+        ValueError: when the layers do not fit together, naming the layer, what it gets and what to change.
+
+    >>> import tinycnn as tc
+    >>> net = tc.Sequential([tc.ImageInput((1, 6, 6)), tc.Conv2D(2, 3, name="conv"), tc.ReLU(), tc.MaxPool2D(2),
+    ...                      tc.FullyConnected(3, name="fc"), tc.Softmax(), tc.ClassificationOutput()], seed=0)
+    >>> net.forward(np.ones((5, 1, 6, 6))).shape
+    (5, 3)
+    >>> {name: array.shape for name, array in net.parameters().items()}
+    {'conv.weight': (2, 1, 3, 3), 'conv.bias': (2,), 'fc.weight': (3, 8), 'fc.bias': (3,)}
+    """
+
+    def __init__(self, layers: Sequence[Layer], *, seed: int = 0, dtype: Any = np.float32, fuse: bool = True):
+        self.layers = list(layers)
+        self.seed, self.dtype, self.fuse = seed, np.dtype(dtype), fuse
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype is {self.dtype}: choose np.float32 or np.float64")
+        self.rng = np.random.default_rng(seed)
+        self.shapes = _build(self.layers, self.dtype, self.rng)
+        self._plan = fusion.fuse(self.layers, [fusion.softmax_cross_entropy] if fuse else [])
+        self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
+
+    # --- Computing ---
+
+    @property
+    def input_shape(self) -> Shape:
+        """(C, H, W) of one image."""
+        return self.shapes[0]
+
+    @property
+    def classes(self) -> int:
+        """How many numbers come out for one image."""
+        return self.shapes[-1][0]
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """The network's output for images x (N, C, H, W): probabilities (N, classes) if it ends in Softmax.
+
+        With training=True batch norm uses the batch's own statistics and dropout drops. What each layer computed stays
+        in `layer.kept`, for `backward` and for the curious.
+
+        Raises:
+            ValueError: for a wrong shape, or for NaN or infinite pixels.
+        """
+        x = self._checked_images(x)
+        self._batch = len(x)
+        for layer in self._plan:
+            x = layer.forward(x, training)
+        return x
+
+    def loss(self, p: Array, t: Array) -> float:
+        """The mean cross-entropy of probabilities p (N, classes) with integer labels t (N,).
+
+        Raises:
+            ValueError: for labels out of range, or a network that does not end in ClassificationOutput.
+        """
+        output = self._output_layer()
+        return float(output.loss(p, self._checked_labels(t, len(p))))
+
+    def backward(self, t: Array) -> Array:
+        """Carry the gradient of the loss with labels t back to the images, after `forward`: dloss/dx (N, C, H, W).
+
+        Fills `gradients()`. For a network without ClassificationOutput t is dloss/dy, the gradient of whatever comes
+        after it, shaped like its output.
+        """
+        if self._batch == 0:
+            raise RuntimeError("there is nothing to go back through: call net.forward(x, training=True) first")
+        dy = self._upstream(t)
+        for layer in reversed(self._plan):
+            dy = layer.backward(dy)
+        return dy
+
+    def train_step(self, x: Array, t: Array, optimizer: Optimizer, return_output: bool = False) -> Any:
+        """One forward, backward and update on images x (N, C, H, W) with labels t (N,); returns the loss before it.
+
+        The fast path: no gradient of the images is computed, and nothing is kept afterwards. With
+        `return_output=True`, returns (loss, probabilities).
+        """
+        output = self._output_layer()
+        p = self.forward(x, training=True)
+        dy = t = self._checked_labels(t, len(p))
+        loss = float(output.loss(p, t))
+        first = next(i for i, layer in enumerate(self._plan) if layer.learns())
+        for layer in reversed(self._plan[first + 1:]):
+            dy = layer.backward(dy)
+            layer.kept = None  # its memory can serve the layers that are still to come
+        self._plan[first].backward_parameters(dy)
+        self.forget()
+        optimizer.step(self)
+        return (loss, p) if return_output else loss
+
+    def predict(self, x: Array, batch_size: int = 64) -> Array:
+        """Probabilities (N, classes) for images x (N, C, H, W) in evaluation mode, batch by batch; keeps nothing.
+
+        Raises:
+            ValueError: for a wrong shape, NaN pixels, or a batch size below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: give a whole number of at least 1")
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        outputs = []
+        for start in range(0, len(x), batch_size):
+            y = self._checked_images(x[start:start + batch_size])
+            for layer in self._plan:
+                y = layer.forward(y, training=False)
+                layer.kept = None
+            outputs.append(y)
+        if not outputs:
+            return backend.to_device(np.empty((0, *self.shapes[-1]), self.dtype), self.device)
+        return backend.get_array_module(outputs[0]).concatenate(outputs)
+
+    def forget(self) -> None:
+        """Let go of what `forward` kept for `backward`, which is most of a network's memory."""
+        for layer in (*self._plan, *self.layers):
+            layer.kept = None
+        self._batch = 0
+
+    # --- Parameters and state ---
+
+    def learnables(self) -> Iterator[tuple[str, Layer, str]]:
+        """(full name, layer, parameter's name in it) of each parameter, in order."""
+        for layer in self.layers:
+            for name in layer.parameters:
+                yield f"{layer.name}.{name}", layer, name
+
+    def parameters(self) -> dict[str, Array]:
+        """The learnable arrays themselves, by name: {"conv_1.weight": (O, C, KH, KW), "conv_1.bias": (O,), …}."""
+        return {full: layer.parameters[name] for full, layer, name in self.learnables()}
+
+    def gradients(self) -> dict[str, Array]:
+        """dloss/dparameter under the names of `parameters()`, as the last backward pass left them."""
+        return {full: layer.gradients[name] for full, layer, name in self.learnables() if name in layer.gradients}
+
+    def _arrays(self) -> dict[str, tuple[dict[str, Array], str]]:
+        """Where each array of the state dict lives: {full name: (the layer's dict, its name there)}."""
+        return {f"{layer.name}.{name}": (arrays, name) for layer in self.layers
+                for arrays in (layer.parameters, layer.state) for name in arrays}
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters and state, by name: what makes two networks of the same layers equal."""
+        return {full: arrays[name].copy() for full, (arrays, name) in self._arrays().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays from `state` into this network; the names and shapes are those of `state_dict()`, or PyTorch's.
+
+        Raises:
+            ValueError: for an unknown or (unless strict=False) a missing name, or a wrong shape; nothing is changed.
+        """
+        places = self._arrays()
+        state = {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
+        unknown, missing = sorted(state.keys() - places.keys()), sorted(places.keys() - state.keys())
+        if strict and (unknown or missing):
+            raise ValueError(f"the state does not belong to this network: missing {missing or 'none'}, unknown "
+                             f"{unknown or 'none'}; with strict=False what matches is loaded and the rest left alone")
+        loaded = {name: np.asarray(value.get() if hasattr(value, "get") else value)
+                  for name, value in state.items() if name in places}
+        for name, value in loaded.items():
+            arrays, key = places[name]
+            if value.shape != arrays[key].shape:
+                raise ValueError(f"{name} has shape {value.shape} in the state, but {arrays[key].shape} in the network")
+        for name, value in loaded.items():
+            arrays, key = places[name]
+            arrays[key][...] = backend.get_array_module(arrays[key]).asarray(value)
+        for layer in self.layers:
+            if isinstance(layer, ImageInput) and f"{layer.name}.mean" in loaded:
+                layer.fitted = True
+
+    def to(self, device: str) -> Sequential:
+        """Move parameters and state to "cpu" or "cuda"; returns the network itself.
+
+        Raises:
+            RuntimeError: when there is no CuPy or no GPU.
+        """
+        for arrays, name in self._arrays().values():
+            arrays[name] = backend.to_device(arrays[name], device)
+        self._discard_derived()
+        return self
+
+    def astype(self, dtype: Any) -> Sequential:
+        """Convert parameters and state to np.float32 or np.float64; returns the network itself."""
+        for arrays, name in self._arrays().values():
+            arrays[name] = arrays[name].astype(dtype)
+        self.dtype = np.dtype(dtype)
+        self._discard_derived()
+        return self
+
+    @property
+    def device(self) -> str:
+        """"cpu" or "cuda": where the parameters live."""
+        arrays = [group[name] for group, name in self._arrays().values()]
+        return backend.device_of(arrays[0]) if arrays else "cpu"
+
+    def save(self, path: str | Path) -> None:
+        """Write the layers and all arrays into one safetensors file; the network stays on its device.
+
+        Raises:
+            OSError: when the file cannot be written; an existing one is then left as it was.
+        """
+        storage.save_network(self, path)
+
+    def summary(self) -> Summary:
+        """A table, to print: each layer's name, type, output shape, learnables and memory, and the totals."""
+        return summarize(self)
+
+    def __repr__(self) -> str:
+        return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
+
+    # --- Checks ---
+
+    def _discard_derived(self) -> None:
+        self.forget()
+        for layer in self.layers:
+            layer.gradients = {}
+
+    def _output_layer(self) -> Any:
+        if not isinstance(self.layers[-1], ClassificationOutput):
+            raise ValueError("this network does not end in ClassificationOutput, so it has no loss: add that layer")
+        return self._plan[-1]
+
+    def _upstream(self, t: Array) -> Array:
+        if isinstance(self.layers[-1], ClassificationOutput):
+            return self._checked_labels(t, self._batch)
+        output = (self._batch, *self.shapes[-1])
+        if tuple(t.shape) != output:
+            raise ValueError(f"dloss/dy has shape {tuple(t.shape)}, but the network's output is {output}")
+        return t
+
+    def _checked_labels(self, t: Array, n: int) -> Array:
+        return checked_labels(t, n, self.classes)
+
+    def _checked_images(self, x: Array) -> Array:
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        if x.shape[1:] != self.input_shape:
+            raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes images (N, "
+                             f"{', '.join(map(str, self.input_shape))}): channels come before height and width")
+        if len(x) == 0:
+            raise ValueError("x holds no images: give at least one")
+        x = x.astype(self.dtype, copy=False)
+        xp = backend.get_array_module(x)
+        # A sum is one cheap pass; only a suspicious one (NaN, or an overflow of good numbers) needs the careful look.
+        if not xp.isfinite(x.sum()) and not xp.isfinite(x).all():
+            image = int((~xp.isfinite(x)).any(axis=(1, 2, 3)).argmax())
+            raise ValueError(f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
+                             "for instance with numpy.nan_to_num")
+        return x
+
+
+def _build(layers: list[Layer], dtype: np.dtype[Any], rng: np.random.Generator) -> list[Shape]:
+    """Name and build each layer for what the one before puts out; returns the output shapes."""
+    if not layers or not isinstance(layers[0], ImageInput):
+        raise ValueError("a network begins with ImageInput((channels, height, width)), which sets the layers' sizes")
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError("a layer object appears twice in the list: make a new layer for each place")
+    _name(layers)
+    shape: Shape = layers[0].shape
+    shapes = []
+    for before, layer in zip([None, *layers[:-1]], layers, strict=True):
+        try:
+            if isinstance(layer, ClassificationOutput) and not isinstance(before, Softmax):
+                raise ValueError("needs probabilities: put Softmax before it")
+            if isinstance(layer, ImageInput) and before is not None:
+                raise ValueError("an ImageInput can only be the first layer")
+            output = layer.output_shape(shape)
+        except ValueError as error:
+            raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) does not fit after "
+                             f"{before.name if before else 'the start'!r}, which puts out {shape}: {error}") from error
+        layer.build(shape, dtype, rng)
+        shape = output
+        shapes.append(shape)
+    holders = [layer.name for layer in layers if layer.parameters or layer.state]
+    repeated = next((name for name in holders if holders.count(name) > 1), None)
+    if repeated:
+        raise ValueError(f"several layers are called {repeated!r}: give each its own name, since it names its weights")
+    return shapes
+
+
+def _name(layers: list[Layer]) -> None:
+    """Give nameless layers names from their type: conv2d_1, conv2d_2, …"""
+    taken = {layer.name for layer in layers}
+    for layer in layers:
+        if layer.name is None:
+            stem = type(layer).__name__.lower()
+            number = next(k for k in range(1, len(layers) + 1) if f"{stem}_{k}" not in taken)
+            layer.name = f"{stem}_{number}"
+            taken.add(layer.name)
