@@ -1,0 +1,43 @@
+"""tinycnn: convolutional networks from scratch, clear enough to read in class and fast enough to train with.
+
+Shape letters, everywhere: N images, C channels, H × W pixels; O filters of KH × KW; OH × OW pixels out; K classes.
+Arrays are NCHW. NumPy in, NumPy out; CuPy in, CuPy out.
+"""
+
+from tinycnn import backend, callbacks, initializers, kernels
+from tinycnn.backend import describe
+from tinycnn.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, TrainingTable
+from tinycnn.data import Batches, Dataset
+from tinycnn.gradcheck import gradcheck
+from tinycnn.layers import (
+    AveragePool2D,
+    BatchNorm2D,
+    ClassificationOutput,
+    Conv2D,
+    Dropout,
+    Flatten,
+    FullyConnected,
+    GlobalAveragePool2D,
+    ImageInput,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Softmax,
+)
+from tinycnn.network import Sequential
+from tinycnn.optimizers import SGDM, Adam, Optimizer
+from tinycnn.parallel import get_num_threads, set_num_threads
+from tinycnn.schedules import ConstantSchedule, CosineSchedule, PiecewiseSchedule
+from tinycnn.storage import load
+from tinycnn.training import Trainer, evaluate, population_statistics
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGDM", "Adam", "AveragePool2D", "BatchNorm2D", "Batches", "CSVLog", "Callback", "Checkpoint",
+    "ClassificationOutput", "ConstantSchedule", "Conv2D", "CosineSchedule", "Dataset", "Dropout", "EarlyStopping",
+    "Flatten", "FullyConnected", "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D", "Optimizer",
+    "PiecewiseSchedule", "ReLU", "Sequential", "Softmax", "Trainer", "TrainingTable", "backend", "callbacks",
+    "describe", "evaluate", "get_num_threads", "gradcheck", "initializers", "kernels", "load",
+    "population_statistics", "set_num_threads",
+]

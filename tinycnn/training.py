@@ -1,0 +1,224 @@
+"""The training loop: epochs of batches, validation, history, exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinycnn import backend, storage
+from tinycnn.data import Batches, Dataset
+from tinycnn.layers import BatchNorm2D, ImageInput
+from tinycnn.layers.base import Array
+from tinycnn.progress import Progress
+from tinycnn.schedules import ConstantSchedule, Schedule
+
+if TYPE_CHECKING:
+    from tinycnn.callbacks import Callback
+    from tinycnn.network import Sequential
+    from tinycnn.optimizers import Optimizer
+
+COLUMNS = ("epoch", "iteration", "seconds", "learning_rate", "loss", "accuracy", "validation_loss",
+           "validation_accuracy")
+Row = dict[str, Any]  # a value a column; None where there was no validation
+
+
+class Trainer:
+    """Trains a network: for every batch of every epoch one forward pass, one backward pass, one update.
+
+    Args:
+        net: the network. If its input layer is not fitted yet, its mean image is measured on the training images.
+        optimizer: such as SGDM.
+        schedule: the learning rate's multiplier for each epoch; constant by default.
+        callbacks: what else happens on the way, see `tinycnn.callbacks`.
+        batch_size: images a step.
+        drop_last: leave out an epoch's last, smaller batch.
+        batch_norm: where batch norm's statistics for evaluation come from: "moving" averages gathered in training, or
+            one more pass over the whole training set at the end ("population", as in MATLAB before 2021).
+        validation_every: validate every so many iterations; at the end of each epoch by default.
+        seed: of the order in which images are shown.
+        progress: whether to show a progress bar; by default, if there is a terminal to show it on.
+
+    Attributes:
+        history: one row (a dict with the keys of COLUMNS) an iteration.
+        epoch, iteration: how many are finished.
+        stopping: set it to True, in a callback for instance, and training ends after the current iteration.
+
+    >>> import tinycnn as tc
+    >>> net = tc.Sequential([tc.ImageInput((1, 8, 8)), tc.FullyConnected(2), tc.Softmax(), tc.ClassificationOutput()])
+    >>> x = np.random.default_rng(0).random((32, 1, 8, 8)); t = (x.mean(axis=(1, 2, 3)) > 0.5).astype(int)
+    >>> history = Trainer(net, tc.SGDM(lr=0.1), batch_size=16).fit((x, t), epochs=3)
+    >>> len(history)
+    6
+    """
+
+    def __init__(self, net: Sequential, optimizer: Optimizer, schedule: Schedule | None = None,
+                 callbacks: Sequence[Callback] = (), *, batch_size: int = 64, drop_last: bool = True,
+                 batch_norm: str = "moving", validation_every: int | None = None, seed: int = 0,
+                 progress: bool | None = None):
+        if batch_norm not in ("moving", "population"):
+            raise ValueError(f"batch_norm is {batch_norm!r}: choose \"moving\" or \"population\"")
+        if validation_every is not None and validation_every < 1:
+            raise ValueError(f"validation_every is {validation_every!r}: give a whole number of iterations, or None")
+        self.net, self.optimizer, self.schedule = net, optimizer, schedule or ConstantSchedule()
+        self.callbacks = list(callbacks)
+        self.batch_size, self.drop_last, self.batch_norm = batch_size, drop_last, batch_norm
+        self.validation_every, self.seed, self.progress = validation_every, seed, progress
+        self.history: list[Row] = []
+        self.epoch = self.iteration = self.epochs = 0
+        self.seconds = 0.0
+        self.stopping = False
+
+    def fit(self, train: Any, validation: Any = None, epochs: int = 20) -> list[Row]:
+        """Train until `epochs` epochs are finished, those before a resume included; returns the history.
+
+        Args:
+            train: a Dataset or a pair (images (N, C, H, W), labels (N,)).
+            validation: likewise, or None.
+            epochs: how often each training image is shown.
+
+        Raises:
+            ValueError: for data that does not fit the network.
+            FloatingPointError: when the loss is no longer a number.
+        """
+        data = Dataset.of(train)
+        held_out = None if validation is None else Dataset.of(validation)
+        batches = Batches(data, self.batch_size, drop_last=self.drop_last, seed=self.seed, dtype=self.net.dtype)
+        self._fit_input(data)
+        self.epochs, self.stopping = epochs, False
+        started = time.monotonic() - self.seconds
+        self._tell("on_train_begin")
+        remaining = max(0, epochs - self.epoch) * len(batches)
+        with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
+            while self.epoch < epochs and not self.stopping:
+                self._run_epoch(batches, held_out, started, bar)
+        if self.batch_norm == "population" and self.iteration:
+            population_statistics(self.net, data, self.batch_size)
+        self._tell("on_train_end")
+        return self.history
+
+    def _run_epoch(self, batches: Batches, validation: Dataset | None, started: float, bar: Progress) -> None:
+        self.optimizer.lr_scale = self.schedule(self.epoch + 1, self.epochs)
+        for step, (x, t) in enumerate(batches.epoch(self.epoch + 1), start=1):
+            loss, p = self.net.train_step(*self._on_device(x, t), self.optimizer, return_output=True)
+            self.iteration += 1
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss} at iteration {self.iteration}: lower the learning rate (now "
+                    f"{self.optimizer.lr * self.optimizer.lr_scale:g}) or clip gradients with max_grad_norm")
+            row: Row = dict.fromkeys(COLUMNS)
+            row.update(epoch=self.epoch + 1, iteration=self.iteration, loss=loss, accuracy=_accuracy(p, t),
+                       learning_rate=self.optimizer.lr * self.optimizer.lr_scale)
+            every = self.validation_every
+            due = self.iteration % every == 0 if every else step == len(batches)
+            if validation is not None and due:
+                result = evaluate(self.net, validation, self.batch_size)
+                row.update(validation_loss=result.loss, validation_accuracy=result.accuracy)
+            self.seconds = row["seconds"] = time.monotonic() - started
+            self.history.append(row)
+            self._tell("on_iteration_end")
+            bar.update(1, note=f"epoch {row['epoch']}/{self.epochs}  loss {loss:.4f}")
+            if self.stopping:
+                break
+        self.epoch += 1
+        self._tell("on_epoch_end")
+
+    def _fit_input(self, data: Dataset) -> None:
+        layer = self.net.layers[0]
+        if isinstance(layer, ImageInput) and not layer.fitted:
+            layer.fit(data.images())
+
+    def _on_device(self, x: np.ndarray, t: np.ndarray) -> tuple[Array, Array]:
+        device = self.net.device
+        return backend.to_device(x, device), backend.to_device(t, device)
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Write the network, and all it takes to go on exactly from here, into one file, which `tinycnn.load` reads too.
+
+        Raises:
+            OSError: when the file cannot be written; an existing one is then left as it was.
+        """
+        memory = {f"optimizer/{name}": backend.to_device(array, "cpu") for name, array in self.optimizer.memory.items()}
+        progress = {"epoch": self.epoch, "iteration": self.iteration, "seconds": self.seconds, "history": self.history,
+                    "steps": self.optimizer.steps, "generator": self.net.rng.bit_generator.state}
+        storage.save_network(self.net, path, memory, {"training": json.dumps(progress)})
+
+    def resume(self, path: str | Path) -> None:
+        """Go back to the state that `save_checkpoint(path)` saved; `fit` then continues with the same bits.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when it is damaged, holds no training state, or belongs to another network.
+        """
+        tensors, metadata = storage.load_file(path)
+        if "training" not in metadata:
+            raise ValueError(f"{path} holds no training state: resume from a checkpoint such as last.safetensors")
+        progress = json.loads(metadata["training"])
+        prefix = "optimizer/"
+        self.net.load_state_dict({name: array for name, array in tensors.items() if not name.startswith(prefix)})
+        self.net.rng.bit_generator.state = progress["generator"]
+        self.optimizer.memory = {name.removeprefix(prefix): array for name, array in tensors.items()
+                                 if name.startswith(prefix)}
+        self.optimizer.steps = progress["steps"]
+        self.epoch, self.iteration = progress["epoch"], progress["iteration"]
+        self.seconds, self.history = progress["seconds"], progress["history"]
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found."""
+
+    loss: float
+    accuracy: float
+    probabilities: np.ndarray  # (N, classes)
+
+
+def evaluate(net: Sequential, data: Any, batch_size: int = 64) -> Evaluation:
+    """The network's loss, accuracy and probabilities on a Dataset or a pair (images, labels), in evaluation mode."""
+    data = Dataset.of(data)
+    batches = Batches(data, batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
+    p = np.concatenate([backend.to_device(net.predict(backend.to_device(x, net.device), batch_size), "cpu")
+                        for x, _ in batches.epoch(1)])
+    t = data.labels
+    output = net.loss(p, t) if net.device == "cpu" else net.loss(backend.to_device(p, net.device), t)
+    return Evaluation(output, _accuracy(p, t), p)
+
+
+def population_statistics(net: Sequential, data: Any, batch_size: int = 64) -> None:
+    """Set every batch norm's running mean and variance to those of the whole dataset, in one pass.
+
+    Each batch is normalized by its own statistics on the way, as in training, with dropout off; the batches' means and
+    variances are then joined: σ² = Σ n_b (σ_b² + (μ_b − μ)²) / Σ n_b.
+    """
+    norms = [layer for layer in net.layers if isinstance(layer, BatchNorm2D)]
+    seen: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {id(layer): [] for layer in norms}
+    data = Dataset.of(data)
+    for x, _ in Batches(data, batch_size, shuffle=False, drop_last=False, dtype=net.dtype).epoch(1):
+        y = backend.to_device(x, net.device)
+        for layer in net.layers:
+            y = layer.forward(y, training=isinstance(layer, BatchNorm2D))
+            if isinstance(layer, BatchNorm2D):
+                _, mean, variance, _ = layer.kept
+                seen[id(layer)].append((y.size // y.shape[1], *(backend.to_device(a, "cpu").astype(np.float64)
+                                                                for a in (mean, variance))))
+            layer.kept = None
+    for layer in norms:
+        counts, means, variances = (np.array(column) for column in zip(*seen[id(layer)], strict=True))
+        shares = (counts / counts.sum())[:, None]
+        mean = (shares * means).sum(axis=0)
+        variance = (shares * (variances + (means - mean) ** 2)).sum(axis=0)
+        for name, value in (("running_mean", mean), ("running_var", variance)):
+            layer.state[name][...] = backend.get_array_module(layer.state[name]).asarray(value)
+
+
+def _accuracy(p: Array, t: Any) -> float:
+    """The share of images whose largest probability is their label's."""
+    return float((backend.to_device(p.argmax(axis=1), "cpu") == backend.to_device(t, "cpu")).mean())
