@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import math
+import os
 import threading
 import time
 from typing import Any
@@ -84,3 +85,13 @@ def _give_up(idle_since: float) -> int:
         total += size * (len(blocks) - len(kept))
         blocks[:] = kept
     return total
+
+
+def _new_lock() -> None:
+    """In a forked child nobody would release a lock that another of the parent's threads held."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)

@@ -44,32 +44,54 @@ def set_num_threads(n: int) -> None:
 
 
 def parallel_for(work: Callable[[int], None], pieces: int) -> None:
-    """Call work(0) … work(pieces − 1), each once, on up to `get_num_threads()` threads; raises what a piece raised."""
+    """Call work(0) … work(pieces − 1), each once, on up to `get_num_threads()` threads; raises what a piece raised.
+
+    Called again from within a piece, it runs that piece's work one by one: the threads are busy already.
+    """
     global _pool
     threads = min(_num_threads, pieces)
-    if threads <= 1 or getattr(_inside, "pool", False):
+    if threads <= 1 or is_serial():
         for piece in range(pieces):
             work(piece)
         return
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(_num_threads, "tinycnn", initializer=lambda: setattr(_inside, "pool", True))
+            _pool = ThreadPoolExecutor(_num_threads, "tinycnn")
         pool = _pool
     queue = itertools.count()  # next() on it is atomic: whoever is free takes the next piece
 
     def drain() -> None:
-        for piece in iter(lambda: next(queue), None):
-            if piece >= pieces:
-                return
-            work(piece)
+        _inside.piece = True
+        try:
+            while (piece := next(queue)) < pieces:
+                work(piece)
+        finally:
+            _inside.piece = False
 
     others = [pool.submit(drain) for _ in range(threads - 1)]
     try:
         drain()
     finally:
+        others = [other for other in others if not other.cancel()]  # who has not begun by now is not needed
         wait(others)
     for other in others:
         other.result()
+
+
+def parallel_ranges(work: Callable[[int, int], None], count: int, pieces: int) -> None:
+    """Call work(first, last) for ranges that cover 0 … count − 1: `pieces` of them, or one where one thread works.
+
+    For work whose every item is computed on its own: then it does not matter where the ranges end.
+    """
+    if is_serial():
+        pieces = 1
+    pieces = max(1, min(pieces, count))
+    parallel_for(lambda k: work(k * count // pieces, (k + 1) * count // pieces), pieces)
+
+
+def is_serial() -> bool:
+    """Whether `parallel_for` would run everything on this thread: it has no others, or is busy with a piece already."""
+    return _num_threads == 1 or getattr(_inside, "piece", False)
 
 
 def _forget_pool() -> None:

@@ -22,6 +22,19 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 WORKSPACE_BYTES = 64 * 2**20  # im2col copies each pixel KH·KW times; a tile of images at a time keeps that bounded
 
 
+# --- Input -----------------------------------------------------------------------------------------------------------
+
+
+def all_finite(x: Array) -> bool:
+    """Whether no number of x, of any shape, is NaN or infinite."""
+    return bool(get_array_module(x).isfinite(x).all())
+
+
+def image_input_forward(x: Array, mean: Array, std: Array | None = None) -> Array:
+    """y = x − mean, or (x − mean) / std: x (N, C, H, W), mean and std (C, H, W) → y (N, C, H, W)."""
+    return x - mean if std is None else (x - mean) / std
+
+
 # --- Convolution -----------------------------------------------------------------------------------------------------
 
 
@@ -64,7 +77,7 @@ def _window_pixel(x: Array, i: int, j: int, output: Pair, stride: Pair, dilation
 
 def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair = (1, 1),
                    padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
-    """y[n,o,i,j] = b[o] + Σ_c Σ_kh Σ_kw W[o,c,kh,kw] · x[n, c, i·s+kh·d, j·s+kw·d], as one matrix product: W · im2col(x).
+    """y[n,o,i,j] = b[o] + Σ_c Σ_kh Σ_kw W[o,c,kh,kw] · x[n, c, i·s+kh·d, j·s+kw·d], as a matrix product: W · im2col(x).
 
     x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None → y (N, O, OH, OW). Filter o of group g sees the
     channels of group g only.
