@@ -44,11 +44,12 @@ class Checkpoint(Callback):
     def __init__(self, folder: str | Path, monitor: str = "validation_accuracy"):
         self.folder, self.monitor = Path(folder), monitor
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        scores = [score for row in trainer.history if (score := _improvement(row, self.monitor)) is not None]
-        latest = _improvement(trainer.history[-1], self.monitor)
-        if latest is not None and all(score < latest for score in scores[:-1]):
+    def on_iteration_end(self, trainer: Trainer) -> None:
+        *earlier, latest = (_improvement(row, self.monitor) for row in trainer.history)
+        if latest is not None and all(score is None or score < latest for score in earlier):
             trainer.net.save(self.folder / "best.safetensors")
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.folder / "last.safetensors")
 
     def on_train_end(self, trainer: Trainer) -> None:

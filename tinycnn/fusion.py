@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tinycnn import kernels
-from tinycnn.layers import ClassificationOutput, Layer, Softmax
+from tinycnn.layers import BatchNorm2D, ClassificationOutput, Conv2D, Layer, MaxPool2D, ReLU, Softmax
 from tinycnn.layers.base import Array
 
 Rule = Callable[[Sequence[Layer]], "tuple[Layer, int] | None"]
@@ -60,4 +60,65 @@ def softmax_cross_entropy(layers: Sequence[Layer]) -> tuple[Layer, int] | None:
     match layers[:2]:
         case [Softmax() as softmax, ClassificationOutput() as output]:
             return SoftmaxCrossEntropy(softmax, output), 2
+    return None
+
+
+class ConvBlock(Layer):
+    """Conv2D, BatchNorm2D, ReLU and MaxPool2D as one: x (N, C, H, W) → y (N, O, PH, PW), in fewer passes over memory.
+
+    In evaluation batch norm becomes part of the convolution's weights; in training the kernels work on some images at a
+    time, while these are in cache. Kernel modules without a block of their own run the four layers.
+    """
+
+    def __init__(self, conv: Conv2D, norm: BatchNorm2D, relu: ReLU, pool: MaxPool2D):
+        super().__init__(" + ".join(str(part.name) for part in (conv, norm, relu, pool)))
+        self.parts = (conv, norm, relu, pool)
+
+    def learns(self) -> bool:
+        return True
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        conv, norm, _, _ = self.parts
+        k = kernels.for_array(x)
+        self.kept = None
+        if not hasattr(k, "conv_block_forward"):
+            for part in self.parts:
+                x = part.forward(x, training)
+            return x
+        weights = (conv.parameters["weight"], conv.parameters.get("bias"),
+                   norm.parameters["weight"], norm.parameters["bias"])
+        if not training:
+            statistics = norm.state["running_mean"], norm.state["running_var"]
+            return k.conv_block_inference(x, *weights, *statistics, norm.eps, *conv.geometry(x.shape[2:]))
+        y, self.kept = k.conv_block_forward(x, *weights, norm.eps, *conv.geometry(x.shape[2:]))
+        norm.track(self.kept.mean, self.kept.variance, self.kept.count)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        return self._backward(dy, input_gradient=True)
+
+    def backward_parameters(self, dy: Array) -> None:
+        self._backward(dy, input_gradient=False)
+
+    def _backward(self, dy: Array, input_gradient: bool) -> Array | None:
+        conv, norm, _, _ = self.parts
+        if self.kept is None:
+            for part in reversed(self.parts):
+                dy = part.backward(dy)
+            return dy
+        dx, conv.gradients["weight"], norm.gradients["weight"], norm.gradients["bias"] = (
+            kernels.for_array(dy).conv_block_backward(
+                dy, self.kept, conv.parameters["weight"], norm.parameters["weight"], norm.parameters["bias"], norm.eps,
+                *conv.geometry(self.kept.x.shape[2:]), input_gradient=input_gradient))
+        if conv.bias:  # batch norm subtracts the mean, and with it whatever the bias adds
+            conv.gradients["bias"] = conv.parameters["bias"] * 0
+        return dx
+
+
+def conv_block(layers: Sequence[Layer]) -> tuple[Layer, int] | None:
+    """The rule Conv2D → BatchNorm2D → ReLU → MaxPool2D of 2 × 2 windows side by side."""
+    match layers[:4]:
+        case [Conv2D() as conv, BatchNorm2D() as norm, ReLU() as relu, MaxPool2D() as pool]:
+            if pool.pool == pool.stride == (2, 2) and pool.padding == (0, 0):
+                return ConvBlock(conv, norm, relu, pool), 4
     return None

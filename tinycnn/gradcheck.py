@@ -62,12 +62,12 @@ def gradcheck(net: Sequential, x: Array, t: Array, *, training: bool = True, sam
     dx = net.backward(t)
     gradients = {**net.gradients(), "input": dx}
     arrays = {**net.parameters(), "input": x}
-    floor = 1e-3 * max(float(np.abs(g).max()) for name, g in gradients.items() if name != "input")
+    floor = 1e-3 * max((float(np.abs(g).max()) for name, g in gradients.items() if name != "input"), default=0.0)
     rng = np.random.default_rng(seed)
     errors = {}
     for name, array in arrays.items():
         entries = rng.choice(array.size, size=min(samples, array.size), replace=False)
-        scale = max(float(np.abs(gradients[name]).max()), floor)
+        scale = max(float(np.abs(gradients[name]).max()), floor) or 1.0
         flat, gradient = array.reshape(-1), gradients[name].reshape(-1)
         errors[name] = max(_error(loss, flat, entry, float(gradient[entry])) for entry in entries) / scale
     return errors

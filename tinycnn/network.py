@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn import backend, fusion, storage
-from tinycnn.layers import ClassificationOutput, ImageInput, Layer, Softmax
+from tinycnn import backend, fusion, kernels, storage
+from tinycnn.layers import ClassificationOutput, Dropout, ImageInput, Layer, Softmax
 from tinycnn.layers.base import Array, Shape
 from tinycnn.layers.classification_output import checked_labels
 from tinycnn.summary import Summary, summarize
@@ -41,12 +42,12 @@ class Sequential:
 
     def __init__(self, layers: Sequence[Layer], *, seed: int = 0, dtype: Any = np.float32, fuse: bool = True):
         self.layers = list(layers)
-        self.seed, self.dtype, self.fuse = seed, np.dtype(dtype), fuse
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype is {self.dtype}: choose np.float32 or np.float64")
+        self.seed, self.dtype, self.fuse = seed, _checked_dtype(dtype), fuse
         self.rng = np.random.default_rng(seed)
         self.shapes = _build(self.layers, self.dtype, self.rng)
-        self._plan = fusion.fuse(self.layers, [fusion.softmax_cross_entropy] if fuse else [])
+        exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]
+        self._plan = fusion.fuse(self.layers, exact if fuse else [])  # forward and backward: layers to look into
+        self._fast_plan = fusion.fuse(self._plan, fast if fuse else [])  # train_step and predict
         self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
 
     # --- Computing ---
@@ -105,14 +106,18 @@ class Sequential:
         `return_output=True`, returns (loss, probabilities).
         """
         output = self._output_layer()
-        p = self.forward(x, training=True)
+        first = next((i for i, layer in enumerate(self._fast_plan) if layer.learns()), None)
+        if first is None:
+            raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
+        p = self._checked_images(x)
         dy = t = self._checked_labels(t, len(p))
+        for layer in self._fast_plan:
+            p = layer.forward(p, training=True)
         loss = float(output.loss(p, t))
-        first = next(i for i, layer in enumerate(self._plan) if layer.learns())
-        for layer in reversed(self._plan[first + 1:]):
+        for layer in reversed(self._fast_plan[first + 1:]):
             dy = layer.backward(dy)
             layer.kept = None  # its memory can serve the layers that are still to come
-        self._plan[first].backward_parameters(dy)
+        self._fast_plan[first].backward_parameters(dy)
         self.forget()
         optimizer.step(self)
         return (loss, p) if return_output else loss
@@ -128,18 +133,27 @@ class Sequential:
         x = x if hasattr(x, "dtype") else np.asarray(x)
         outputs = []
         for start in range(0, len(x), batch_size):
-            y = self._checked_images(x[start:start + batch_size])
-            for layer in self._plan:
+            y = self._checked_images(x[start:start + batch_size], start)
+            for layer in self._fast_plan:
                 y = layer.forward(y, training=False)
                 layer.kept = None
             outputs.append(y)
+        self.forget()
         if not outputs:
             return backend.to_device(np.empty((0, *self.shapes[-1]), self.dtype), self.device)
         return backend.get_array_module(outputs[0]).concatenate(outputs)
 
+    def observe(self, x: Array) -> None:
+        """Show images x (N, C, H, W) to the batch norms: normalized by the batch's own statistics, without dropout."""
+        x = self._checked_images(x)
+        for layer in self._fast_plan:
+            x = layer.forward(x, training=not isinstance(layer, Dropout))
+            layer.kept = None
+        self.forget()
+
     def forget(self) -> None:
         """Let go of what `forward` kept for `backward`, which is most of a network's memory."""
-        for layer in (*self._plan, *self.layers):
+        for layer in {*self.layers, *self._plan, *self._fast_plan}:
             layer.kept = None
         self._batch = 0
 
@@ -191,7 +205,7 @@ class Sequential:
             arrays[key][...] = backend.get_array_module(arrays[key]).asarray(value)
         for layer in self.layers:
             if isinstance(layer, ImageInput) and f"{layer.name}.mean" in loaded:
-                layer.fitted = True
+                layer.fitted = bool(loaded[f"{layer.name}.mean"].any())  # all zeros: it was not fitted when saved
 
     def to(self, device: str) -> Sequential:
         """Move parameters and state to "cpu" or "cuda"; returns the network itself.
@@ -206,9 +220,9 @@ class Sequential:
 
     def astype(self, dtype: Any) -> Sequential:
         """Convert parameters and state to np.float32 or np.float64; returns the network itself."""
+        self.dtype = _checked_dtype(dtype)
         for arrays, name in self._arrays().values():
-            arrays[name] = arrays[name].astype(dtype)
-        self.dtype = np.dtype(dtype)
+            arrays[name] = arrays[name].astype(self.dtype)
         self._discard_derived()
         return self
 
@@ -248,29 +262,43 @@ class Sequential:
     def _upstream(self, t: Array) -> Array:
         if isinstance(self.layers[-1], ClassificationOutput):
             return self._checked_labels(t, self._batch)
+        self._array_module(t)
         output = (self._batch, *self.shapes[-1])
         if tuple(t.shape) != output:
             raise ValueError(f"dloss/dy has shape {tuple(t.shape)}, but the network's output is {output}")
-        return t
+        return t.astype(self.dtype, copy=False)
 
     def _checked_labels(self, t: Array, n: int) -> Array:
-        return checked_labels(t, n, self.classes)
+        t = checked_labels(t, n, self.classes)
+        self._array_module(t)
+        return t
 
-    def _checked_images(self, x: Array) -> Array:
+    def _array_module(self, x: Array) -> ModuleType:
+        """numpy or cupy; TypeError unless x is on the network's device."""
+        return backend.get_array_module(x, *self.parameters().values())
+
+    def _checked_images(self, x: Array, number: int = 0) -> Array:
+        """x as an array of the network's dtype; `number` is what its first image is called in errors."""
         x = x if hasattr(x, "dtype") else np.asarray(x)
         if x.shape[1:] != self.input_shape:
             raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes images (N, "
                              f"{', '.join(map(str, self.input_shape))}): channels come before height and width")
         if len(x) == 0:
             raise ValueError("x holds no images: give at least one")
+        xp = self._array_module(x)
         x = x.astype(self.dtype, copy=False)
-        xp = backend.get_array_module(x)
-        # A sum is one cheap pass; only a suspicious one (NaN, or an overflow of good numbers) needs the careful look.
-        if not xp.isfinite(x.sum()) and not xp.isfinite(x).all():
-            image = int((~xp.isfinite(x)).any(axis=(1, 2, 3)).argmax())
+        if not kernels.for_array(x).all_finite(x):
+            image = number + int((~xp.isfinite(x)).any(axis=(1, 2, 3)).argmax())
             raise ValueError(f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
                              "for instance with numpy.nan_to_num")
         return x
+
+
+def _checked_dtype(dtype: Any) -> np.dtype[Any]:
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype is {dtype}: choose np.float32 or np.float64")
+    return dtype
 
 
 def _build(layers: list[Layer], dtype: np.dtype[Any], rng: np.random.Generator) -> list[Shape]:

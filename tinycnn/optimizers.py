@@ -45,12 +45,13 @@ class Optimizer:
             RuntimeError: when there are no gradients yet.
         """
         gradients = net.gradients()
+        missing = next((name for name in net.parameters() if name not in gradients), None)
+        if missing:
+            raise RuntimeError(f"{missing} has no gradient: call net.forward(x, training=True), net.backward(t) first")
         clip = self._clip_factor(gradients)
         self.steps += 1
         for name, layer, key in net.learnables():
             weight = layer.parameters[key]
-            if name not in gradients:
-                raise RuntimeError(f"{name} has no gradient: call net.forward(x, training=True), net.backward(t) first")
             gradient = gradients[name] if clip == 1 else gradients[name] * weight.dtype.type(clip)
             memory = [self._slot(f"{slot}/{name}", weight) for slot in self.slots]
             self.update(weight, gradient, *memory, lr=self.lr * self.lr_scale * layer.lr_factor(key),

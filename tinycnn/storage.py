@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,8 @@ def save_file(tensors: Mapping[str, np.ndarray], path: str | Path, metadata: Map
     Raises:
         OSError: naming the file and the bytes it needs, when it cannot be written.
     """
-    path, header, offset = Path(path), {}, 0
+    path, offset = Path(path), 0
+    header: dict[str, Any] = {}
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     if metadata:
         header["__metadata__"] = dict(metadata)
@@ -70,12 +71,12 @@ def load_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if len(content) < start:
             raise ValueError("it ends within the header")
         header = json.loads(content[8:start])
-        metadata = header.pop("__metadata__", {})
+        metadata = header.pop("__metadata__", None) or {}
         tensors = {}
         for name, entry in header.items():
             begin, end = entry["data_offsets"]
             dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
-            if start + end > len(content) or end - begin != math.prod(shape) * dtype.itemsize:
+            if begin < 0 or start + end > len(content) or end - begin != math.prod(shape) * dtype.itemsize:
                 raise ValueError(f"{name} is cut short")
             tensors[name] = np.frombuffer(content, dtype, math.prod(shape), start + begin).reshape(shape).copy()
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -15,6 +15,7 @@ from tinycnn import backend, storage
 from tinycnn.data import Batches, Dataset
 from tinycnn.layers import BatchNorm2D, ImageInput
 from tinycnn.layers.base import Array
+from tinycnn.layers.classification_output import checked_labels
 from tinycnn.progress import Progress
 from tinycnn.schedules import ConstantSchedule, Schedule
 
@@ -86,8 +87,8 @@ class Trainer:
             ValueError: for data that does not fit the network.
             FloatingPointError: when the loss is no longer a number.
         """
-        data = Dataset.of(train)
-        held_out = None if validation is None else Dataset.of(validation)
+        data = self._checked(train)
+        held_out = None if validation is None else self._checked(validation)
         batches = Batches(data, self.batch_size, drop_last=self.drop_last, seed=self.seed, dtype=self.net.dtype)
         self._fit_input(data)
         self.epochs, self.stopping = epochs, False
@@ -128,6 +129,15 @@ class Trainer:
         self.epoch += 1
         self._tell("on_epoch_end")
 
+    def _checked(self, data: Any) -> Dataset:
+        """`data` as a Dataset that fits the network: better said now than after an epoch."""
+        data = Dataset.of(data)
+        if data.x.shape[1:] != self.net.input_shape:
+            raise ValueError(f"the images have shape {data.x.shape}, but the network takes images (N, "
+                             f"{', '.join(map(str, self.net.input_shape))}): channels come before height and width")
+        checked_labels(data.labels, len(data), self.net.classes)
+        return data
+
     def _fit_input(self, data: Dataset) -> None:
         layer = self.net.layers[0]
         if isinstance(layer, ImageInput) and not layer.fitted:
@@ -142,7 +152,7 @@ class Trainer:
             getattr(callback, event)(self)
 
     def save_checkpoint(self, path: str | Path) -> None:
-        """Write the network, and all it takes to go on exactly from here, into one file, which `tinycnn.load` reads too.
+        """Write the network, and all it takes to go on exactly from here, into a file that `tinycnn.load` reads too.
 
         Raises:
             OSError: when the file cannot be written; an existing one is then left as it was.
@@ -188,8 +198,8 @@ def evaluate(net: Sequential, data: Any, batch_size: int = 64) -> Evaluation:
     p = np.concatenate([backend.to_device(net.predict(backend.to_device(x, net.device), batch_size), "cpu")
                         for x, _ in batches.epoch(1)])
     t = data.labels
-    output = net.loss(p, t) if net.device == "cpu" else net.loss(backend.to_device(p, net.device), t)
-    return Evaluation(output, _accuracy(p, t), p)
+    loss = net.loss(backend.to_device(p, net.device), backend.to_device(t, net.device))
+    return Evaluation(loss, _accuracy(p, t), p)
 
 
 def population_statistics(net: Sequential, data: Any, batch_size: int = 64) -> None:
@@ -199,24 +209,15 @@ def population_statistics(net: Sequential, data: Any, batch_size: int = 64) -> N
     variances are then joined: σ² = Σ n_b (σ_b² + (μ_b − μ)²) / Σ n_b.
     """
     norms = [layer for layer in net.layers if isinstance(layer, BatchNorm2D)]
-    seen: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {id(layer): [] for layer in norms}
-    data = Dataset.of(data)
-    for x, _ in Batches(data, batch_size, shuffle=False, drop_last=False, dtype=net.dtype).epoch(1):
-        y = backend.to_device(x, net.device)
-        for layer in net.layers:
-            y = layer.forward(y, training=isinstance(layer, BatchNorm2D))
-            if isinstance(layer, BatchNorm2D):
-                _, mean, variance, _ = layer.kept
-                seen[id(layer)].append((y.size // y.shape[1], *(backend.to_device(a, "cpu").astype(np.float64)
-                                                                for a in (mean, variance))))
-            layer.kept = None
-    for layer in norms:
-        counts, means, variances = (np.array(column) for column in zip(*seen[id(layer)], strict=True))
-        shares = (counts / counts.sum())[:, None]
-        mean = (shares * means).sum(axis=0)
-        variance = (shares * (variances + (means - mean) ** 2)).sum(axis=0)
-        for name, value in (("running_mean", mean), ("running_var", variance)):
-            layer.state[name][...] = backend.get_array_module(layer.state[name]).asarray(value)
+    batches = Batches(Dataset.of(data), batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
+    for norm in norms:
+        norm.seen = 0
+    try:
+        for x, _ in batches.epoch(1):
+            net.observe(backend.to_device(x, net.device))
+    finally:
+        for norm in norms:
+            norm.seen = None
 
 
 def _accuracy(p: Array, t: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,9 +74,9 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
-def pair(value: int | tuple[int, int], argument: str, smallest: int = 1) -> tuple[int, int]:
+def pair(value: int | Sequence[int], argument: str, smallest: int = 1) -> tuple[int, int]:
     """(value, value) for a number, a pair as it is; ValueError naming `argument` for anything else."""
-    vertical_horizontal = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    vertical_horizontal = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(vertical_horizontal) != 2 or any(
         not isinstance(v, (int, np.integer)) or v < smallest for v in vertical_horizontal
     ):

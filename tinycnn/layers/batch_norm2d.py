@@ -42,6 +42,7 @@ class BatchNorm2D(Layer):
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is {momentum!r}: give a number from 0 to 1")
         self.eps, self.momentum = float(eps), float(momentum)
+        self.seen: int | None = None  # see `track`
         self.lr_factors = checked_factors(lr_factors, "lr_factors")
         self.l2_factors = {"weight": 1.0, "bias": 1.0, **checked_factors(l2_factors, "l2_factors")}
 
@@ -70,7 +71,18 @@ class BatchNorm2D(Layer):
         return dx
 
     def track(self, mean: Array, variance: Array, count: int) -> None:
-        """Move the running statistics towards those of a batch with `count` values a channel."""
-        unbiased = variance * (count / max(1, count - 1))
-        self.state["running_mean"] += self.momentum * (mean - self.state["running_mean"])
-        self.state["running_var"] += self.momentum * (unbiased - self.state["running_var"])
+        """Take in the statistics of a batch with `count` values a channel.
+
+        In training the running statistics move towards them. In a pass over a whole dataset, when `seen` counts the
+        values so far, they become those of all batches together: with the batch's share s = count / (seen + count),
+        μ ← μ + s·(μ_b − μ),  σ² ← σ² + s·(σ_b² − σ²) + s·(1 − s)·(μ_b − μ)².
+        """
+        running_mean, running_var = self.state["running_mean"], self.state["running_var"]
+        if self.seen is None:
+            running_mean += self.momentum * (mean - running_mean)
+            running_var += self.momentum * (variance * (count / max(1, count - 1)) - running_var)
+            return
+        self.seen += count
+        share, distance = count / self.seen, mean - running_mean
+        running_mean += share * distance
+        running_var += share * (variance - running_var) + share * (1 - share) * distance**2

@@ -74,26 +74,27 @@ class Conv2D(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         self.kept = x
         return kernels.for_array(x).conv2d_forward(
-            x, self.parameters["weight"], self.parameters.get("bias"), *self._geometry(x))
+            x, self.parameters["weight"], self.parameters.get("bias"), *self.geometry(x.shape[2:]))
 
     def backward(self, dy: Array) -> Array:
         self.backward_parameters(dy)
         x = self.kept
         return kernels.for_array(dy).conv2d_backward_input(
-            dy, self.parameters["weight"], x.shape, *self._geometry(x))
+            dy, self.parameters["weight"], x.shape, *self.geometry(x.shape[2:]))
 
     def backward_parameters(self, dy: Array) -> None:
         x, k = self.kept, kernels.for_array(dy)
-        self.gradients["weight"] = k.conv2d_backward_weight(dy, x, self.kernel, *self._geometry(x))
+        self.gradients["weight"] = k.conv2d_backward_weight(dy, x, self.kernel, *self.geometry(x.shape[2:]))
         if self.bias:
             self.gradients["bias"] = k.conv2d_backward_bias(dy)
 
-    def _geometry(self, x: Array) -> tuple[tuple[int, int], Padding, tuple[int, int], int]:
-        return self.stride, self._sides(x.shape[2:]), self.dilation, self.groups
+    def geometry(self, size: tuple[int, int]) -> tuple[tuple[int, int], Padding, tuple[int, int], int]:
+        """stride, padding as (top, bottom, left, right), dilation and groups, for images of `size` (H, W)."""
+        return self.stride, self._sides(size), self.dilation, self.groups
 
     def _sides(self, size: tuple[int, int]) -> Padding:
         """(top, bottom, left, right) zeros for an image of `size`."""
-        if self.padding != "same":
+        if isinstance(self.padding, tuple):
             return self.padding
         top, bottom = _same(size[0], self.kernel[0], self.stride[0], self.dilation[0])
         left, right = _same(size[1], self.kernel[1], self.stride[1], self.dilation[1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn import kernels
 from tinycnn.backend import get_array_module
 from tinycnn.layers.base import Array, Layer, Shape
 
@@ -54,12 +55,23 @@ class ImageInput(Layer):
             self.state["std"] = np.ones(self.shape, dtype)
 
     def fit(self, images: Iterable[Array]) -> None:
-        """Measure mean (and std) over images (C, H, W), taken one by one; a pixel that never changes gets std 1."""
+        """Measure mean (and std) over images (C, H, W), taken one by one; a pixel that never changes gets std 1.
+
+        Raises:
+            ValueError: for an image of another shape, one with NaN or infinite pixels, or no images at all.
+        """
         total, squares, count = np.zeros(self.shape), np.zeros(self.shape), 0
         for image in images:
+            if image.shape != self.shape:
+                raise ValueError(f"image {count} has shape {image.shape}, but the network takes images {self.shape}")
+            if not np.isfinite(image).all():
+                raise ValueError(f"image {count} holds NaN or infinite pixels: clean the data, for instance with "
+                                 "numpy.nan_to_num")
             total += image
             squares += np.square(image, dtype=np.float64)
             count += 1
+        if count == 0:
+            raise ValueError("there are no images to measure the mean image on: give at least one")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         statistics = {"mean": mean, "std": np.where(std < 1e-6, 1, std)}
@@ -70,8 +82,7 @@ class ImageInput(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         if self.normalization == "none":
             return x
-        centred = x - self.state["mean"]
-        return centred / self.state["std"] if self.normalization == "zscore" else centred
+        return kernels.for_array(x).image_input_forward(x, self.state["mean"], self.state.get("std"))
 
     def backward(self, dy: Array) -> Array:
         return dy / self.state["std"] if self.normalization == "zscore" else dy
