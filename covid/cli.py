@@ -1,0 +1,202 @@
+"""The command line: `covid train`, `covid evaluate`, `covid predict`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from covid.config import PRESETS, Config, preset
+from covid.errors import DataError
+
+NOTICE = "Not for clinical use."
+DATA_VARIABLE, CACHE_VARIABLE = "COVID_DATA", "COVID_CACHE"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status: 0, or 1 with one clear line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (DataError, ValueError, RuntimeError, ArithmeticError, OSError, MemoryError) as error:
+        if os.environ.get("COVID_DEBUG"):
+            raise
+        message = str(error) or type(error).__name__
+        print(f"covid: {message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ncovid: interrupted; finished epochs are kept, and `covid train --resume RUN` goes on from there",
+              file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="covid", description=f"Train and use the chest X-ray network of a 2020 paper. {NOTICE}",
+        epilog="COVID_DEBUG=1 shows where an error came from.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train the network on films, or on phantoms if there are none")
+    parser.set_defaults(command=_train)
+    parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), metavar="DIR",
+                        help="folder with chest_xray/ and covid-chestxray-dataset/, or with one folder a class; "
+                             f"${DATA_VARIABLE} if set; without either, phantom X-rays are drawn")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the results (runs/DATE-TIME)")
+    parser.add_argument("--resume", type=Path, metavar="RUN",
+                        help="go on with an interrupted run, with its own settings")
+    _add_device(parser)
+    _add_settings(parser.add_argument_group("data and experiment"), {
+        "preset": (sorted(PRESETS), "settings to start from; the options below change single ones"),
+        "split": (["patient", "paper"], "patients kept apart, or the paper's split by image"),
+        "seed": (int, "of everything random"),
+        "phantoms": (int, "phantoms of each class, when there is no data"),
+    })
+    _add_settings(parser.add_argument_group("training (the paper's Table 2)"), {
+        "epochs": (int, "how often every film is shown"),
+        "batch_size": (int, "films a step"),
+        "learning_rate": (float, "initial learning rate"),
+        "momentum": (float, "of gradient descent"),
+        "drop_factor": (float, "what the learning rate is multiplied by at each drop"),
+        "drop_period": (int, "epochs between drops"),
+        "weight_decay": (float, "L2 factor"),
+    })
+    _add_settings(parser.add_argument_group("what the paper leaves open"), {
+        "channels": ([1, 3], "grey, or grey repeated as RGB"),
+        "padding": (["0", "same"], "of the convolutions"),
+        "variant": (["table", "text"], "Table 1, or the network of the paper's text with one dropout layer"),
+        "size": (int, "films are resized to size × size pixels"),
+        "batch_norm": (["population", "moving"], "evaluation statistics: a pass after training, or moving averages"),
+    })
+
+
+def _add_settings(group: Any, settings: dict[str, tuple[Any, str]]) -> None:
+    """An option for each setting of Config: (type or list of choices, help)."""
+    for name, (accepts, text) in settings.items():
+        kind = {"choices": accepts, "type": type(accepts[0])} if isinstance(accepts, list) else {"type": accepts}
+        if "choices" not in kind:
+            kind["metavar"] = "N"
+        group.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS,
+                           help=f"{text} ({getattr(Config(), name)})", **kind)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser("evaluate", help="measure a trained network on its test films, or on another folder's")
+    parser.set_defaults(command=_evaluate)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder that covid train wrote")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="films to measure on, instead of the run's test films")
+    _add_use(parser)
+
+
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser("predict", help="the class probabilities of single films")
+    parser.set_defaults(command=_predict)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder that covid train wrote")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    _add_use(parser)
+
+
+def _add_use(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", choices=("last", "best"), default="last",
+                        help="network of the last epoch, or the best by validation accuracy (last, as in the paper)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="where to compute (auto)")
+    parser.add_argument("--cache", type=Path, default=_cache_folder(), metavar="DIR",
+                        help=f"folder for prepared pixels and phantoms; ${CACHE_VARIABLE} if set ({_cache_folder()})")
+
+
+def _cache_folder() -> Path:
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder)
+    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "tinycnn"
+
+
+def _device(options: argparse.Namespace) -> str:
+    from tinycnn import backend
+
+    return backend.best_device() if options.device == "auto" else options.device
+
+
+def _train(options: argparse.Namespace) -> int:
+    from covid import train
+
+    settings = {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}
+    if options.resume:
+        given = sorted(settings.keys() - {"data"})
+        if given or options.out:
+            flag = (given or ["out"])[0].replace("_", "-")
+            raise DataError(f"--resume goes on with the run's own settings: leave out --{flag}")
+        run = train.resume(options.resume, options.cache, _device(options))
+    else:
+        if options.data:
+            settings["data"] = str(options.data.resolve())
+        else:
+            settings["data"] = ""
+            print("No --data: training on phantom X-rays, drawn by this program. They are not real films.")
+        settings["padding"] = 0 if settings.get("padding", "0") == "0" else "same"
+        folder = options.out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+        run = train.start(preset(settings.pop("preset", "paper"), **settings), folder, options.cache, _device(options))
+    print(f"\nResults are in {run.folder}: {', '.join(sorted(path.name for path in run.folder.iterdir()))}\n{NOTICE}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from covid import collect, evaluate, metrics
+    from covid.run import Run
+
+    run = Run.open(options.run)
+    net = run.network(options.weights, _device(options))
+    if options.data:
+        result, films = evaluate.on_folder(run, net, options.data, options.cache)
+        heading = f"films in {options.data}:\n{collect.summary(films)}\n"
+    else:
+        result, heading = evaluate.on_test_films(run, net, options.cache), f"test films of {run.folder}:"
+    if options.json:
+        print(json.dumps(result, indent=2))
+        print(NOTICE, file=sys.stderr)
+    else:
+        print(f"{heading}\n{metrics.format_metrics(result)}\n\nThe run's results are in {run.folder}\n{NOTICE}")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from covid import evaluate
+    from covid.run import Run
+
+    run = Run.open(options.run)
+    net, classes = run.network(options.weights, _device(options)), run.config().classes
+    entries, failures = [], 0
+    if not options.json:
+        print("  ".join([*(f"{name:>9}" for name in classes), "film"]))
+    for path, outcome in evaluate.predictions(run, net, options.images):
+        if isinstance(outcome, DataError):
+            failures += 1
+            entries.append({"file": str(path), "error": str(outcome)})
+            print(f"covid: {outcome}", file=sys.stderr)
+            continue
+        entries.append({"file": str(path), "class": classes[int(outcome.argmax())],
+                        "probabilities": {name: float(p) for name, p in zip(classes, outcome, strict=True)}})
+        if not options.json:
+            cells = (f"{p:>{max(9, len(name))}.1%}" for name, p in zip(classes, outcome, strict=True))
+            print("  ".join([*cells, str(path)]))
+    if options.json:
+        print(json.dumps(entries, indent=2))
+    print(f"\n{len(entries) - failures} of {len(entries)} films read; the run's results are in {run.folder}\n{NOTICE}",
+          file=sys.stderr if options.json else sys.stdout)
+    return 1 if failures else 0

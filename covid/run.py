@@ -1,0 +1,82 @@
+"""A run folder: what one training wrote, and how to get it back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import tinycnn as tc
+from covid.collect import Film, read_manifest
+from covid.config import Config
+from covid.errors import DataError
+
+WEIGHTS = ("last", "best")
+
+
+class Run:
+    """The files of one training run, by name."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.config_file = self.folder / "config.json"
+        self.manifest_file = self.folder / "manifest.csv"
+        self.history_file = self.folder / "history.csv"
+        self.metrics_file = self.folder / "metrics.json"
+        self.training_picture = self.folder / "training.png"
+        self.confusion_picture = self.folder / "confusion.png"
+
+    @classmethod
+    def new(cls, folder: Path | str) -> Run:
+        """A run to be written to a new or empty folder; DataError when there is already something in it."""
+        run = cls(folder)
+        if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+            raise DataError(f"{folder} is not empty: choose another folder with --out, or go on with --resume {folder}")
+        return run
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """A run that was made before; DataError when `folder` holds none."""
+        run = cls(folder)
+        if not run.config_file.is_file():
+            raise DataError(f"{folder} is no run folder, it has no config.json: give one that covid train wrote")
+        return run
+
+    def config(self) -> Config:
+        """Its settings."""
+        return Config.read(self.config_file)
+
+    def films(self) -> list[Film]:
+        """Its manifest."""
+        return read_manifest(self.manifest_file)
+
+    def weights_file(self, which: str = "last") -> Path:
+        """Where the network of the last epoch, or the best one by validation accuracy, lies."""
+        return self.folder / f"{which}.safetensors"
+
+    def network(self, which: str = "last", device: str = "cpu") -> tc.Sequential:
+        """Its trained network. Raises DataError when the file is missing or damaged."""
+        path = self.weights_file(which)
+        try:
+            return tc.load(path, device)
+        except FileNotFoundError:
+            raise DataError(f"{path} is missing, no epoch was finished: covid train --resume {self.folder}") from None
+        except ValueError as error:
+            raise DataError(f"{error}; restore the file, or train again") from error
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json."""
+        partial = self.metrics_file.with_suffix(".partial")
+        partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, self.metrics_file)
+
+    def history(self) -> list[dict[str, float | None]]:
+        """history.csv as rows; empty cells become None. Raises DataError when it is missing."""
+        try:
+            with open(self.history_file, newline="", encoding="utf-8") as file:
+                return [{key: float(value) if value else None for key, value in row.items()}
+                        for row in csv.DictReader(file)]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.history_file} cannot be read ({error}): train again") from error

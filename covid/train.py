@@ -1,0 +1,107 @@
+"""From films to a trained network and its test: what `covid train` does, step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import tinycnn as tc
+from covid import charts, collect, evaluate, metrics, phantom
+from covid.collect import Film
+from covid.config import Config
+from covid.errors import DataError
+from covid.network import paper_network
+from covid.preprocess import Settings, pixel_cache
+from covid.run import Run
+from covid.split import split
+
+
+def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") -> Run:
+    """Collect the films, split them, and train from the beginning into a new run folder."""
+    run = Run.new(folder)
+    root = data_root(config, cache)
+    films = collect.collect(root)
+    classes = collect.class_names(films)
+    if len(classes) < 2:
+        raise DataError(f"{root} has usable films of {len(classes)} class ({', '.join(classes) or 'none'}), but training "
+                        f"needs two or more; what was found:\n{collect.summary(films)}")
+    films = split(films, config.split, seed=config.seed)
+    trained = sum(film.split == "train" for film in films)
+    if trained < config.batch_size:
+        raise DataError(f"the {trained} training films do not fill a batch of {config.batch_size}: give more films, or "
+                        "a smaller --batch-size")
+    config = dataclasses.replace(config, classes=tuple(classes))
+    net = build_network(config)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    collect.write_manifest(run.manifest_file, films)
+    config.write(run.config_file)
+    return _train(run, config, net, films, root, cache, device, checkpoint=None)
+
+
+def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
+    """Go on with a run that was interrupted; it ends with the same bits as if it had not been."""
+    run = Run.open(folder)
+    config = run.config()
+    checkpoint = run.weights_file("last")
+    return _train(run, config, build_network(config), run.films(), data_root(config, cache), cache, device,
+                  checkpoint=checkpoint if checkpoint.is_file() else None)
+
+
+def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], root: Path, cache: Path, device: str,
+           checkpoint: Path | None) -> Run:
+    print(f"films in {root}:\n{collect.summary(films)}\n")
+    data = datasets(films, config, root, cache)
+    validation = "validation"
+    if config.split == "paper":
+        validation = "test"
+        print("As in the paper, one hold-out serves for validation and test: the test accuracy is too good.\n")
+    trainer = tc.Trainer(
+        net.to(device),
+        tc.SGDM(config.learning_rate, config.momentum, config.weight_decay),
+        tc.PiecewiseSchedule(config.drop_factor, config.drop_period),
+        [tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
+        batch_size=config.batch_size, batch_norm=config.batch_norm, seed=config.seed,
+    )
+    if checkpoint:
+        trainer.resume(checkpoint)
+    trainer.fit(data["train"], data[validation], epochs=config.epochs)
+    charts.training_chart(trainer.history, run.training_picture)
+    result = evaluate.on_dataset(net, data["test"], config.classes, config.batch_size)
+    run.write_metrics(result)
+    charts.confusion_chart(result["confusion"], config.classes, run.confusion_picture)
+    print(f"\ntest films ({config.split} split):\n{metrics.format_metrics(result)}")
+    return run
+
+
+def data_root(config: Config, cache: Path) -> Path:
+    """The folder with the films; phantoms are drawn into the cache folder when there is no data."""
+    if config.data:
+        return Path(config.data)
+    folder = cache / f"phantoms-{config.phantoms}-{config.size}-{config.seed}"
+    phantom.write_phantoms(folder, config.phantoms, config.seed, config.size)
+    return folder
+
+
+def build_network(config: Config) -> tc.Sequential:
+    """The untrained network that `config` asks for."""
+    return paper_network(config.channels, len(config.classes), size=config.size, padding=config.padding,
+                         variant=config.variant, seed=config.seed)
+
+
+def datasets(films: Sequence[Film], config: Config, root: Path, cache: Path) -> dict[str, tc.Dataset]:
+    """Each split's films as a Dataset of pixels 0 … 255, from one memory-mapped file."""
+    used = [film for film in films if film.split]
+    x = images(used, config, root, cache)
+    t = np.array([config.classes.index(film.label) for film in used])
+    sides = np.array([film.split for film in used])
+    return {side: tc.Dataset(x, t, np.flatnonzero(sides == side)) for side in collect.SPLITS}
+
+
+def images(films: Sequence[Film], config: Config, root: Path, cache: Path) -> np.ndarray:
+    """The films' pixels (N, channels, H, W) uint8; grey repeated for every channel, without copying."""
+    settings = Settings(size=(config.size, config.size), clahe=config.clahe)
+    pixels = pixel_cache(root, films, settings, cache)
+    return np.broadcast_to(pixels[:, None], (len(pixels), config.channels, *pixels.shape[1:]))
