@@ -5,6 +5,7 @@ Everything is drawn at twice the final size and then reduced, which smooths the 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -58,7 +59,7 @@ class _Canvas:
     def dashes(self, points: Sequence[Point], colour: Colour, width: float, dash: float = 7) -> None:
         """A dashed line; the dashes run on around the corners."""
         travelled = 0.0
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
             length = math.hypot(x1 - x0, y1 - y0)
             start = -(travelled % (2 * dash))
             while start < length:

@@ -181,7 +181,8 @@ def _predict(options: argparse.Namespace) -> int:
 
     run = Run.open(options.run)
     net, classes = run.network(options.weights, _device(options)), run.config().classes
-    entries, failures = [], 0
+    entries: list[dict[str, Any]] = []
+    failures = 0
     if not options.json:
         print("  ".join([*(f"{name:>9}" for name in classes), "film"]))
     for path, outcome in evaluate.predictions(run, net, options.images):

@@ -77,7 +77,18 @@ def collect(root: Path | str, *, workers: int | None = None) -> list[Film]:
     checks = process_map(_check, [root / films[i].path for i in kept], "reading films", "film", workers=workers)
     for i, (sha256, problem) in zip(kept, checks, strict=True):
         films[i] = replace(films[i], sha256=sha256, excluded=problem)
+    _check_classes(films)
     return films
+
+
+def _check_classes(films: Sequence[Film]) -> None:
+    """DataError for a class that was found but of which no film can be used: training without it would go unnoticed."""
+    usable = set(class_names(films))
+    for film in films:
+        if film.label not in usable and (film.label in CLASSES or (film.label and film.source == "folder")):
+            reasons = Counter(other.excluded for other in films if other.label == film.label)
+            found = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common(3))
+            raise DataError(f"class {film.label} has no usable film ({found}): mend the files, or take its folder away")
 
 
 def _check(path: Path) -> tuple[str, str]:
@@ -117,8 +128,10 @@ def _is_kermany(folder: Path) -> bool:
 
 
 def _kermany(root: Path, folder: Path) -> Iterator[Film]:
-    for part in ("train", "val", "test"):
-        for name, label in (("NORMAL", "Normal"), ("PNEUMONIA", "Pneumonia")):
+    for name, label in (("NORMAL", "Normal"), ("PNEUMONIA", "Pneumonia")):
+        if not any(_files(folder / part / name) for part in ("train", "val", "test")):
+            raise DataError(f"{folder} has no images of class {name}: download it again, all of train, val and test")
+        for part in ("train", "val", "test"):
             for path in _files(folder / part / name):
                 patient = f"Kermany/{_kermany_patient(part, path.stem)}"
                 relative = _relative(root, path)
@@ -208,6 +221,8 @@ def _metadata(path: Path) -> Iterator[dict[str, str]]:
 def _class_folders(root: Path) -> Iterator[Film]:
     for folder in _folders(root):
         files = _files(folder)
+        if not any(folder.iterdir()):
+            raise DataError(f"{folder} is a class with no images: put its films there, or remove the folder")
         if all(_not_an_image(path) for path in files):
             yield _unused(root, folder)
             continue

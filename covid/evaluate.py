@@ -84,7 +84,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
             if not inside:
-                raise DataError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}): give image files or their folder")
+                raise DataError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}): give another folder or files")
             yield from inside
         else:
             yield path

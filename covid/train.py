@@ -26,8 +26,8 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     films = collect.collect(root)
     classes = collect.class_names(films)
     if len(classes) < 2:
-        raise DataError(f"{root} has usable films of {len(classes)} class ({', '.join(classes) or 'none'}), but training "
-                        f"needs two or more; what was found:\n{collect.summary(films)}")
+        raise DataError(f"{root} has usable films of {len(classes)} class ({', '.join(classes) or 'none'}), but "
+                        f"training needs two or more; what was found:\n{collect.summary(films)}")
     films = split(films, config.split, seed=config.seed)
     trained = sum(film.split == "train" for film in films)
     if trained < config.batch_size:

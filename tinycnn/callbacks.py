@@ -27,6 +27,12 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None: ...
 
 
+def _checked_monitor(monitor: str) -> str:
+    if monitor not in COLUMNS:
+        raise ValueError(f"monitor is {monitor!r}: choose a column of the history, {', '.join(COLUMNS)}")
+    return monitor
+
+
 def _improvement(row: Row, monitor: str) -> float | None:
     """The monitored column as a number that is better when larger; None where it was not measured."""
     value = row[monitor]
@@ -42,11 +48,17 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, folder: str | Path, monitor: str = "validation_accuracy"):
-        self.folder, self.monitor = Path(folder), monitor
+        self.folder, self.monitor = Path(folder), _checked_monitor(monitor)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def on_iteration_end(self, trainer: Trainer) -> None:
-        *earlier, latest = (_improvement(row, self.monitor) for row in trainer.history)
-        if latest is not None and all(score is None or score < latest for score in earlier):
+        latest = _improvement(trainer.history[-1], self.monitor)
+        if latest is None:
+            return
+        earlier = (_improvement(row, self.monitor) for row in trainer.history[:-1])
+        if all(score is None or score < latest for score in earlier):
             trainer.net.save(self.folder / "best.safetensors")
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -68,7 +80,7 @@ class EarlyStopping(Callback):
     def __init__(self, patience: int = 5, monitor: str = "validation_loss"):
         if patience < 1:
             raise ValueError(f"patience is {patience!r}: give a whole number of validations, at least 1")
-        self.patience, self.monitor = patience, monitor
+        self.patience, self.monitor = patience, _checked_monitor(monitor)
 
     def on_iteration_end(self, trainer: Trainer) -> None:
         scores = [score for row in trainer.history if (score := _improvement(row, self.monitor)) is not None]
@@ -81,6 +93,9 @@ class CSVLog(Callback):
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         partial = self.path.with_name(f"{self.path.name}.partial")

@@ -91,7 +91,7 @@ class ConvBlock(Layer):
             statistics = norm.state["running_mean"], norm.state["running_var"]
             return k.conv_block_inference(x, *weights, *statistics, norm.eps, *conv.geometry(x.shape[2:]))
         y, self.kept = k.conv_block_forward(x, *weights, norm.eps, *conv.geometry(x.shape[2:]))
-        norm.track(self.kept.mean, self.kept.variance, self.kept.count)
+        norm.track(self.kept.mean, self.kept.variance, self.kept.values)
         return y
 
     def backward(self, dy: Array) -> Array:

@@ -42,7 +42,7 @@ class Sequential:
 
     def __init__(self, layers: Sequence[Layer], *, seed: int = 0, dtype: Any = np.float32, fuse: bool = True):
         self.layers = list(layers)
-        self.seed, self.dtype, self.fuse = seed, _checked_dtype(dtype), fuse
+        self.seed, self.dtype, self.fuse = int(seed), _checked_dtype(dtype), fuse
         self.rng = np.random.default_rng(seed)
         self.shapes = _build(self.layers, self.dtype, self.rng)
         exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]

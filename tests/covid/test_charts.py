@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -122,7 +124,7 @@ def test_confusion_cells_are_green_on_the_diagonal_and_red_elsewhere(tmp_path):
     greener, redder = image[..., 1] - image[..., 0] > 2, image[..., 0] - image[..., 1] > 2
     green, red = blocks(greener), blocks(redder)
     assert len(green) == 3 and len(red) == 6
-    for first, second in zip(green, green[1:], strict=False):
+    for first, second in itertools.pairwise(green):
         assert second[0].start > first[0].start and second[1].start > first[1].start
 
     def shade(box):

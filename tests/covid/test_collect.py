@@ -188,6 +188,7 @@ def test_one_folder_a_class(tmp_path):
         image(tmp_path / folder / f"{folder}1.png")
     image(tmp_path / "NORMAL/masks/NORMAL1.png")
     (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/about.txt").write_text("x")
     (tmp_path / "readme.txt").write_text("x")
     films = collect(tmp_path)
     assert class_names(films) == ["COVID-19", "Normal", "Pneumonia", "Asthma", "Tuberculosis"]
@@ -198,6 +199,23 @@ def test_one_folder_a_class(tmp_path):
     assert {f.excluded for f in films} == {"", "folder not used: NORMAL/masks/", "folder not used: docs/"}
     kept = [f for f in films if not f.excluded]
     assert len({f.patient for f in kept}) == len(kept) == 6 and {f.source for f in kept} == {"folder"}
+
+
+def test_a_class_without_usable_films_is_an_error(tmp_path):
+    kermany(tmp_path / "chest_xray")
+    for part in ("train", "val", "test"):
+        for path in (tmp_path / f"chest_xray/{part}/NORMAL").glob("*"):
+            path.unlink()
+    with pytest.raises(DataError, match="no images of class NORMAL"):
+        collect(tmp_path)
+
+    image(tmp_path / "folders/COVID/1.png")
+    (tmp_path / "folders/NORMAL").mkdir()
+    with pytest.raises(DataError, match="NORMAL is a class with no images"):
+        collect(tmp_path / "folders")
+    (tmp_path / "folders/NORMAL/1.png").write_text("not a film")
+    with pytest.raises(DataError, match=r"class Normal has no usable film \(1 × unreadable: not an image\)"):
+        collect(tmp_path / "folders")
 
 
 def test_damaged_files_say_why(tmp_path):

@@ -33,7 +33,7 @@ class Kept(NamedTuple):
     argmax: np.ndarray  # (N, O, PH, PW): which pixel of the window that is
     mean: np.ndarray  # (O,)
     variance: np.ndarray  # (O,)
-    count: int  # how many values of z a channel has
+    values: int  # of z in each channel
 
 
 def conv_block_inference(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, gamma: np.ndarray,

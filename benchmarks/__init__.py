@@ -1,0 +1,5 @@
+"""tinycnn beside PyTorch and JAX: the same work, checked equal first, timed in turns in one run.
+
+`python -m benchmarks train` and its relatives print a table; `--json FILE` keeps every number. The comparisons need
+PyTorch and JAX (`pip install '.[bench]'`); what is missing is left out, with a line that says so.
+"""

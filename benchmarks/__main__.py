@@ -1,0 +1,128 @@
+"""The command line: `python -m benchmarks train --json train.json`.
+
+Every subject runs in a process of its own, started with the same number of threads set for every library, before any
+of them is imported. So no subject inherits memory, threads or compiled code from another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.contenders import FRAMEWORKS
+from benchmarks.machine import Settings
+
+SUBJECTS = {
+    "train": "one train step of the paper's network",
+    "infer": "inference with it, a batch and a single image",
+    "layers": "single layers of many shapes, forward and backward",
+    "startup": "from the start of Python to the first finished train step",
+    "memory": "peak memory of a training process",
+    "data": "how long an epoch waits for its films, and how fast films become pixels",
+    "roofline": "the machine's two ceilings, and how near a train step comes",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the subjects asked for, one after the other; returns 0, or 1 when one of them failed."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(arguments)
+    settings = Settings(
+        threads=options.threads,
+        rounds=options.rounds,
+        batch=options.batch or (4 if options.quick else 64),
+        channels=options.channels,
+        size=options.size or (64 if options.quick else 224),
+        data=str(options.data or ""),
+        quick=options.quick,
+        only=tuple(options.only),
+    )
+    names = list(SUBJECTS) if options.subject == "all" else [options.subject]
+    report: dict[str, Any] = {
+        "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
+        "settings": asdict(settings),
+        "machine": machine.describe(),
+        "environment": {
+            name: value
+            for name, value in machine.environment(settings.threads).items()
+            if name.startswith(("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "XLA_", "NPROC"))
+        },
+        "subjects": {},
+    }
+    print(machine.headline(report["machine"], settings.threads))
+    for name in names:
+        print(f"\n## {name}: {SUBJECTS[name]}\n", flush=True)
+        report["subjects"][name] = _run(name, settings)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    failed = [name for name, record in report["subjects"].items() if record is None]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run(name: str, settings: Settings) -> dict[str, Any] | None:
+    """The record of one subject, from its own process; None when it failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder, "record.json")
+        command = machine.python("benchmarks.subject", name, json.dumps(asdict(settings)), record)
+        subprocess.run(command, env=machine.environment(settings.threads), check=False)
+        return json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measure tinycnn beside PyTorch and JAX.",
+        epilog="subjects:\n" + "\n".join(f"  {name:10}{text}" for name, text in SUBJECTS.items()),
+    )
+    parser.add_argument(
+        "subject",
+        nargs="?",
+        default="train",
+        choices=[*SUBJECTS, "all"],
+        metavar="SUBJECT",
+        help="train (the default), infer, layers, startup, memory, data, roofline, or all",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument(
+        "--threads", type=int, default=machine.available_cores(), metavar="N", help="for every contender (all cores)"
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is measured (3 to 15)")
+    parser.add_argument("--batch", type=int, metavar="N", help="films a step (64)")
+    parser.add_argument("--channels", type=int, default=1, choices=[1, 3], help="grey or RGB films (1)")
+    parser.add_argument("--size", type=int, metavar="N", help="films of N × N pixels (224)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("COVID_DATA"),
+        metavar="DIR",
+        help="films for `data` ($COVID_DATA, or else phantoms)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        choices=FRAMEWORKS,
+        metavar="NAME",
+        help=f"measure only these of {', '.join(FRAMEWORKS)}",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke test, no figures: 1 round, 4 films of 64 × 64, no torch.compile"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
