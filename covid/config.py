@@ -36,7 +36,7 @@ class Config:
     split: str = "patient"
     seed: int = 0
     data: str = ""  # the folder of films; empty for phantoms
-    phantoms: int = 500  # of each class, when there is no data
+    phantoms: int = 600  # of each class, when there is no data
     preset: str = "paper"
     classes: tuple[str, ...] = ()  # as found in the data
 

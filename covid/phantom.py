@@ -336,7 +336,7 @@ def _consolidation(chest: Chest, u: Field, v: Field, rng: np.random.Generator) -
     centre = side * rng.uniform(0.55, 0.80) * rim, height
     size = u.shape[0]
     blob = _patch(u, v, centre, rng.uniform(0.26, 0.38), _clouds(rng, size, 9), 0.07)
-    fluffy = np.clip(0.70 + 0.50 * _clouds(rng, size, 26), 0.15, 1)
+    fluffy = np.clip(0.65 + 0.50 * _clouds(rng, size, 30), 0.2, 1)
     return rng.uniform(0.85, 1.0) * blob * fluffy
 
 
@@ -344,7 +344,7 @@ def _ground_glass(chest: Chest, u: Field, v: Field, rng: np.random.Generator) ->
     """Hazy, finely mottled patches along the rim of both lungs."""
     size = u.shape[0]
     ragged = _clouds(rng, size, 10)
-    mottled = np.clip(0.65 + 0.70 * _clouds(rng, size, 78), 0, 1.7)
+    mottled = np.clip(0.65 + 0.65 * _clouds(rng, size, 66), 0, 1.7)
     clear = np.ones_like(u)
     for side in (RIGHT, LEFT):
         for _ in range(rng.integers(2, 5)):

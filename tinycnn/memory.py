@@ -30,9 +30,9 @@ class _Lease:
 
     def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]):
         self._block = block
-        offset = -block.ctypes.data % ALIGNMENT
+        address = block.__array_interface__["data"][0]
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str,
-                                    "data": (block.ctypes.data + offset, False)}
+                                    "data": (address + -address % ALIGNMENT, False)}
 
     def __del__(self) -> None:
         # The garbage collector may run this anywhere, even while this thread holds the lock: so it must not take it.

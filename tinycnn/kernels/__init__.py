@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
-import importlib.util
 from collections.abc import Iterator
 from contextvars import ContextVar
 from types import ModuleType
@@ -52,5 +52,6 @@ def active() -> str:
     return _forced.get() or "cpu"
 
 
+@functools.cache
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"tinycnn.kernels.{name}")
