@@ -112,7 +112,7 @@ def sides(case: Case, name: str) -> Passes:
 
 
 def _tinycnn(case: Case) -> Passes:
-    _, first, *others = case.net._plan  # as `train_step` goes through it; the input layer does nothing here
+    _, first, *others = case.net.plan  # as `train_step` goes through it; the input layer does nothing here
 
     def forward() -> np.ndarray:
         y = case.x

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from covid.config import PRESETS, Config, preset
+from covid.config import PRESETS, Config, default_preset, preset
 from covid.errors import DataError
 
 NOTICE = "Not for clinical use."
@@ -57,7 +57,7 @@ def _add_train(commands: Any) -> None:
                         help="go on with an interrupted run, with its own settings")
     _add_device(parser)
     _add_settings(parser.add_argument_group("data and experiment"), {
-        "preset": (sorted(PRESETS), "settings to start from; the options below change single ones"),
+        "preset": (sorted(PRESETS), "settings to start from; phantom where there is no data, else"),
         "split": (["patient", "paper"], "patients kept apart, or the paper's split by image"),
         "seed": (int, "of everything random"),
         "phantoms": (int, "phantoms of each class, when there is no data"),
@@ -150,8 +150,9 @@ def _train(options: argparse.Namespace) -> int:
             settings["data"] = ""
             print("No --data: training on phantom X-rays, drawn by this program. They are not real films.")
         settings["padding"] = 0 if settings.get("padding", "0") == "0" else "same"
+        name = settings.pop("preset", None) or default_preset(settings["data"])
         folder = options.out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-        run = train.start(preset(settings.pop("preset", "paper"), **settings), folder, options.cache, _device(options))
+        run = train.start(preset(name, **settings), folder, options.cache, _device(options))
     print(f"\nResults are in {run.folder}: {', '.join(sorted(path.name for path in run.folder.iterdir()))}\n{NOTICE}")
     return 0
 

@@ -28,6 +28,7 @@ from scipy.ndimage import gaussian_filter
 from covid.errors import DataError
 
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
+VERSION = 1  # raise it when the same seed draws other films: old folders are then left alone
 
 Field = NDArray[np.floating[Any]]  # float32 throughout: see `View.grid`
 RIGHT, LEFT = -1, 1  # the patient's sides: the sign of u

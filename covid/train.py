@@ -26,8 +26,8 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     films = collect.collect(root)
     classes = collect.class_names(films)
     if len(classes) < 2:
-        raise DataError(f"{root} has usable films of {len(classes)} class ({', '.join(classes) or 'none'}), but "
-                        f"training needs two or more; what was found:\n{collect.summary(films)}")
+        raise DataError(f"training needs at least two classes, but {root} has usable films of {classes}; what was "
+                        f"found:\n{collect.summary(films)}")
     films = split(films, config.split, seed=config.seed)
     trained = sum(film.split == "train" for film in films)
     if trained < config.batch_size:
@@ -80,7 +80,7 @@ def data_root(config: Config, cache: Path) -> Path:
     """The folder with the films; phantoms are drawn into the cache folder when there is no data."""
     if config.data:
         return Path(config.data)
-    folder = cache / f"phantoms-{config.phantoms}-{config.size}-{config.seed}"
+    folder = cache / f"phantoms-{phantom.VERSION}-{config.phantoms}-{config.size}-{config.seed}"
     phantom.write_phantoms(folder, config.phantoms, config.seed, config.size)
     return folder
 

@@ -51,11 +51,11 @@ def assert_equal(a: dict, b: dict, tolerance: float) -> None:
 
 
 def test_which_runs_are_fused():
-    fast = make("plain", fuse=True)._fast_plan
+    fast = make("plain", fuse=True).plan
     assert [type(layer).__name__ for layer in fast] == [
         "ImageInput", "ConvBlock", "ConvBlock", "FullyConnected", "SoftmaxCrossEntropy"]
     plain = make("plain", fuse=False)
-    assert plain._plan == plain._fast_plan == plain.layers
+    assert plain._exact_plan == plain.plan == plain.layers
     for pool in (tc.MaxPool2D(3), tc.MaxPool2D(2, stride=1), tc.MaxPool2D(2, padding=1), tc.AveragePool2D(2)):
         assert fusion.conv_block([tc.Conv2D(2, 3), tc.BatchNorm2D(), tc.ReLU(), pool]) is None
 
@@ -75,14 +75,14 @@ def test_a_training_step_equals_its_layers(conv, n):
     assert_equal(fused.gradients(), layers.gradients(), 1e-9)
     optimizer.step(layers)
     assert_equal(fused.state_dict(), layers.state_dict(), 1e-9)
-    assert all(layer.kept is None for layer in fused._fast_plan + fused.layers)
+    assert all(layer.kept is None for layer in fused.plan + fused.layers)
 
 
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
 def test_the_gradient_of_the_images_equals_that_of_the_layers(conv):
     """The second of two blocks hands its gradient to the first; here a block does so to the images."""
     x, fused, layers = images(3), make(conv, True, twice=False), make(conv, False, twice=False)
-    block, parts = fused._fast_plan[1], layers.layers[1:5]
+    block, parts = fused.plan[1], layers.layers[1:5]
     y = expected = x
     y = block.forward(y, training=True)
     for part in parts:

@@ -28,6 +28,11 @@ class Sequential:
         dtype: of parameters and activations: np.float32 to train, np.float64 to check gradients.
         fuse: whether runs of layers are computed by one fused layer; the results are equal.
 
+    Attributes:
+        layers: the layers as they were given.
+        plan: what `train_step` and `predict` run: the same layers, or fused ones in the place of some runs.
+        shapes: each layer's output shape for one image.
+
     Raises:
         ValueError: when the layers do not fit together, naming the layer, what it gets and what to change.
 
@@ -46,8 +51,8 @@ class Sequential:
         self.rng = np.random.default_rng(seed)
         self.shapes = _build(self.layers, self.dtype, self.rng)
         exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]
-        self._plan = fusion.fuse(self.layers, exact if fuse else [])  # forward and backward: layers to look into
-        self._fast_plan = fusion.fuse(self._plan, fast if fuse else [])  # train_step and predict
+        self._exact_plan = fusion.fuse(self.layers, exact if fuse else [])  # forward and backward: layers to look into
+        self.plan = fusion.fuse(self._exact_plan, fast if fuse else [])  # train_step and predict
         self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
 
     # --- Computing ---
@@ -73,7 +78,7 @@ class Sequential:
         """
         x = self._checked_images(x)
         self._batch = len(x)
-        for layer in self._plan:
+        for layer in self._exact_plan:
             x = layer.forward(x, training)
         return x
 
@@ -95,7 +100,7 @@ class Sequential:
         if self._batch == 0:
             raise RuntimeError("there is nothing to go back through: call net.forward(x, training=True) first")
         dy = self._upstream(t)
-        for layer in reversed(self._plan):
+        for layer in reversed(self._exact_plan):
             dy = layer.backward(dy)
         return dy
 
@@ -106,18 +111,18 @@ class Sequential:
         `return_output=True`, returns (loss, probabilities).
         """
         output = self._output_layer()
-        first = next((i for i, layer in enumerate(self._fast_plan) if layer.learns()), None)
+        first = next((i for i, layer in enumerate(self.plan) if layer.learns()), None)
         if first is None:
             raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
         p = self._checked_images(x)
         dy = t = self._checked_labels(t, len(p))
-        for layer in self._fast_plan:
+        for layer in self.plan:
             p = layer.forward(p, training=True)
         loss = float(output.loss(p, t))
-        for layer in reversed(self._fast_plan[first + 1:]):
+        for layer in reversed(self.plan[first + 1:]):
             dy = layer.backward(dy)
             layer.kept = None  # its memory can serve the layers that are still to come
-        self._fast_plan[first].backward_parameters(dy)
+        self.plan[first].backward_parameters(dy)
         self.forget()
         optimizer.step(self)
         return (loss, p) if return_output else loss
@@ -134,7 +139,7 @@ class Sequential:
         outputs = []
         for start in range(0, len(x), batch_size):
             y = self._checked_images(x[start:start + batch_size], start)
-            for layer in self._fast_plan:
+            for layer in self.plan:
                 y = layer.forward(y, training=False)
                 layer.kept = None
             outputs.append(y)
@@ -146,14 +151,14 @@ class Sequential:
     def observe(self, x: Array) -> None:
         """Show images x (N, C, H, W) to the batch norms: normalized by the batch's own statistics, without dropout."""
         x = self._checked_images(x)
-        for layer in self._fast_plan:
+        for layer in self.plan:
             x = layer.forward(x, training=not isinstance(layer, Dropout))
             layer.kept = None
         self.forget()
 
     def forget(self) -> None:
         """Let go of what `forward` kept for `backward`, which is most of a network's memory."""
-        for layer in {*self.layers, *self._plan, *self._fast_plan}:
+        for layer in {*self.layers, *self._exact_plan, *self.plan}:
             layer.kept = None
         self._batch = 0
 
@@ -257,7 +262,7 @@ class Sequential:
     def _output_layer(self) -> Any:
         if not isinstance(self.layers[-1], ClassificationOutput):
             raise ValueError("this network does not end in ClassificationOutput, so it has no loss: add that layer")
-        return self._plan[-1]
+        return self._exact_plan[-1]
 
     def _upstream(self, t: Array) -> Array:
         if isinstance(self.layers[-1], ClassificationOutput):

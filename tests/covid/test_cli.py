@@ -1,0 +1,166 @@
+"""The commands as a user runs them, on small films."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinycnn as tc
+from covid.cli import NOTICE, main
+from covid.collect import read_manifest
+
+SMALL = ["--size", "64", "--phantoms", "24", "--batch-size", "16", "--epochs", "2", "--seed", "3"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_machine(monkeypatch):
+    for name in ("COVID_DATA", "COVID_CACHE", "COVID_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    assert main(["train", *SMALL, "--out", str(folder), "--cache", str(cache)]) == 0
+    return folder
+
+
+def covid(capsys, *arguments):
+    """Exit status, standard output and standard error of one command."""
+    status = main([str(argument) for argument in arguments])
+    return status, *capsys.readouterr()
+
+
+def test_train_writes_the_run_folder(run):
+    assert {path.name for path in run.iterdir()} == {
+        "config.json", "manifest.csv", "history.csv", "best.safetensors", "last.safetensors", "metrics.json",
+        "training.png", "confusion.png",
+    }
+    films = read_manifest(run / "manifest.csv")
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    trained = sum(film.split == "train" for film in films)
+    assert len(rows) == 2 * (trained // 16)
+    assert rows[-1]["validation_accuracy"] and not rows[0]["validation_accuracy"]
+    with Image.open(run / "training.png") as picture:
+        assert picture.width > 800
+    mean = tc.load(run / "last.safetensors").state_dict()["input.mean"]
+    assert mean.shape == (1, 64, 64) and 20 < mean.mean() < 235  # of pixels 0 … 255, not divided by 255
+
+
+def test_evaluate_repeats_the_metrics_of_training(run, cache, capsys):
+    status, out, _ = covid(capsys, "evaluate", run, "--json", "--cache", cache)
+    assert status == 0
+    result = json.loads(out)
+    assert result == json.loads((run / "metrics.json").read_text())
+    assert result["classes"] == ["COVID-19", "Normal", "Pneumonia"]
+    confusion = np.array(result["confusion"])
+    assert result["n"] == confusion.sum() == sum(film.split == "test" for film in read_manifest(run / "manifest.csv"))
+    assert result["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    for k, name in enumerate(result["classes"]):
+        row, column = confusion[k].sum(), confusion[:, k].sum()
+        assert result["per_class"][name]["precision"] == (pytest.approx(confusion[k, k] / row) if row else None)
+        assert result["per_class"][name]["sensitivity"] == pytest.approx(confusion[k, k] / column)
+
+
+def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run, cache, capsys, tmp_path):
+    phantoms = next(cache.glob("phantoms-*"))
+    status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--json", "--cache", cache)
+    assert status == 0 and json.loads(out) == json.loads((run / "metrics.json").read_text())
+    status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--cache", cache)
+    assert "the network was trained or validated on it" in out and out.rstrip().endswith(NOTICE)
+
+    test = [film for film in read_manifest(run / "manifest.csv") if film.split == "test"]
+    for film in test:
+        target = tmp_path / "other" / film.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(phantoms / film.path, target)
+    (tmp_path / "other/Asthma").mkdir()
+    shutil.copy(phantoms / test[0].path, tmp_path / "other/Asthma/1.png")
+    status, out, _ = covid(capsys, "evaluate", run, "--data", tmp_path / "other", "--json", "--cache", cache)
+    assert status == 0 and json.loads(out)["n"] == len(test)
+
+
+def test_predict_agrees_with_evaluate_and_reads_on_after_a_bad_file(run, cache, capsys, tmp_path):
+    phantoms = next(cache.glob("phantoms-*"))
+    test = [film for film in read_manifest(run / "manifest.csv") if film.split == "test"]
+    status, out, _ = covid(capsys, "predict", run, *(phantoms / film.path for film in test), "--json")
+    entries = json.loads(out)
+    right = sum(entry["class"] == film.label for entry, film in zip(entries, test, strict=True))
+    assert status == 0 and right / len(test) == json.loads((run / "metrics.json").read_text())["accuracy"]
+    assert all(sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5) for entry in entries)
+
+    shutil.copy(phantoms / test[0].path, tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:2000])
+    status, out, err = covid(capsys, "predict", run, tmp_path)
+    assert status == 1 and "good.png" in out and "bad.png is unreadable" in err and "1 of 2 films read" in out
+
+
+def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, monkeypatch):
+    interrupted = tmp_path / "interrupted"
+    save, calls = tc.Trainer.save_checkpoint, []
+
+    def save_once(trainer, path):
+        save(trainer, path)
+        calls.append(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tc.Trainer, "save_checkpoint", save_once)
+    assert main(["train", *SMALL, "--out", str(interrupted), "--cache", str(cache)]) == 130
+    assert "--resume" in capsys.readouterr().err and len(calls) == 1
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(interrupted), "--cache", str(cache)]) == 0
+    whole, resumed = (tc.load(folder / "last.safetensors").state_dict() for folder in (run, interrupted))
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    assert (run / "metrics.json").read_text() == (interrupted / "metrics.json").read_text()
+
+
+def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, tmp_path):
+    status, out, _ = covid(capsys, "train", *SMALL, "--split", "paper", "--epochs", "1", "--padding", "same",
+                           "--channels", "3", "--variant", "text", "--out", tmp_path / "r", "--cache", cache)
+    assert status == 0 and "one hold-out" in out
+    assert {film.split for film in read_manifest(tmp_path / "r/manifest.csv")} == {"train", "test"}
+    net = tc.load(tmp_path / "r/last.safetensors")
+    assert net.input_shape == (3, 64, 64) and net.shapes[1] == (8, 64, 64)
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["train", "--data", "nowhere"], "nowhere is not a folder"),
+    (["train", "--epochs", "0"], "epochs is 0: give a whole number"),
+    (["train", "--size", "30", "--phantoms", "6", "--batch-size", "4"], "layer 'conv_4' (Conv2D) does not fit"),
+    (["train", "--phantoms", "6", "--size", "64"], "do not fill a batch of 32"),
+    (["train", "--data", "one-class"], "training needs at least two classes"),
+    (["train", "--resume", "run", "--epochs", "3"], "leave out --epochs"),
+    (["train", "--out", "full"], "full is not empty"),
+    (["evaluate", "nowhere"], "nowhere is no run folder"),
+    (["predict", "run", "nowhere.png"], "nowhere.png is unreadable: no such file"),
+    (["evaluate", "damaged"], "not a whole safetensors file"),
+])
+def test_errors_are_one_sentence_without_a_traceback(arguments, expected, run, cache, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one-class/NORMAL").mkdir(parents=True)
+    for k in range(4):
+        Image.fromarray(np.full((9, 9), 40 * k, np.uint8)).save(tmp_path / f"one-class/NORMAL/{k}.png")
+    Path("full").mkdir()
+    Path("full/thesis.txt").write_text("x")
+    shutil.copytree(run, "run")
+    shutil.copytree(run, "damaged")
+    weights = Path("damaged/last.safetensors").read_bytes()
+    Path("damaged/last.safetensors").write_bytes(weights[: len(weights) // 2])
+    status, _, err = covid(capsys, *arguments, "--cache", cache)
+    assert status == 1 and expected in err and err.startswith("covid: ") and "Traceback" not in err
+    assert not Path("runs").exists()  # a refused command leaves nothing behind
+
+
+def test_an_unknown_option_names_itself(capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(["train", "--optimiser", "adam"])
+    assert exit_status.value.code == 2 and "--optimiser" in capsys.readouterr().err
