@@ -64,8 +64,9 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},  # Tables 1 and 2
-    # Phantoms are few: smaller batches, so that enough steps are taken before the learning rate drops.
-    "phantom": {"epochs": 10, "batch_size": 32, "drop_period": 7},
+    # At the paper's rate fc_1, with its 9,216 inputs, jumps about; films of one majority class forgive that, three
+    # equal classes of phantoms do not: some seeds never learnt them.
+    "phantom": {"epochs": 8, "batch_size": 32, "learning_rate": 0.001, "drop_period": 6},
 }
 
 

@@ -119,6 +119,7 @@ def conv_block(layers: Sequence[Layer]) -> tuple[Layer, int] | None:
     """The rule Conv2D → BatchNorm2D → ReLU → MaxPool2D of 2 × 2 windows side by side."""
     match layers[:4]:
         case [Conv2D() as conv, BatchNorm2D() as norm, ReLU() as relu, MaxPool2D() as pool]:
-            if pool.pool == pool.stride == (2, 2) and pool.padding == (0, 0):
+            windows_fit = pool.pool == pool.stride == (2, 2) and pool.padding == (0, 0)
+            if windows_fit and conv.algorithm != "im2col":
                 return ConvBlock(conv, norm, relu, pool), 4
     return None

@@ -99,3 +99,29 @@ def test_without_bias():
 def test_arguments(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_algorithms_agree_and_im2col_is_the_textbooks(monkeypatch):
+    x, dy = np.random.default_rng(0).normal(size=(2, 3, 9, 8)), np.random.default_rng(1).normal(size=(2, 4, 4, 7))
+    results = {}
+    for algorithm in ("auto", "direct", "im2col"):
+        net = tc.Sequential([tc.ImageInput((3, 9, 8)), tc.Conv2D(4, (3, 2), stride=(2, 1), algorithm=algorithm)],
+                            dtype=np.float64)
+        if algorithm == "im2col":  # its columns are really made
+            monkeypatch.setattr("tinycnn.kernels.reference.im2col", spy := Spy(tc.kernels.named("reference").im2col))
+        results[algorithm] = [net.forward(x, training=True), net.backward(dy), *net.gradients().values()]
+    assert spy.calls == 2  # forward and weight gradient
+    for algorithm in ("direct", "im2col"):
+        for a, b in zip(results["auto"], results[algorithm], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    with pytest.raises(ValueError, match="algorithm is 'fft': choose one of auto, direct, im2col"):
+        tc.Conv2D(4, 3, algorithm="fft")
+
+
+class Spy:
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        return self.function(*args, **kwargs)

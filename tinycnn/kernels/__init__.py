@@ -27,7 +27,7 @@ def for_array(*arrays: Any) -> ModuleType:
     Raises TypeError when NumPy and CuPy arrays are mixed.
     """
     on_cpu = get_array_module(*arrays) is np
-    return _module(_forced.get() or ("cpu" if on_cpu else "reference"))
+    return named(_forced.get() or ("cpu" if on_cpu else "reference"))
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def use(name: str) -> Iterator[ModuleType]:
         raise ValueError(f"no kernels are called {name!r}: choose one of {', '.join(NAMES)}")
     token = _forced.set(name)
     try:
-        yield _module(name)
+        yield named(name)
     finally:
         _forced.reset(token)
 
@@ -53,5 +53,6 @@ def active() -> str:
 
 
 @functools.cache
-def _module(name: str) -> ModuleType:
+def named(name: str) -> ModuleType:
+    """The kernel module called `name`, loaded when it is first asked for."""
     return importlib.import_module(f"tinycnn.kernels.{name}")

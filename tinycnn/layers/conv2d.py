@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from tinycnn import initializers, kernels
 from tinycnn.kernels.windows import Padding, output_shape
 from tinycnn.layers.base import Array, Layer, Shape, checked_factors, image_shape, pair
+
+ALGORITHMS = ("auto", "direct", "im2col")
 
 
 class Conv2D(Layer):
@@ -26,6 +29,9 @@ class Conv2D(Layer):
         groups: the channels are cut into so many groups, and each filter sees one of them.
         bias: whether to add b.
         initializer: of the weights, by name: see `tinycnn.initializers`.
+        algorithm: "direct", windows as shifts of the image, without copying them; "im2col", the textbook's: every
+            window copied into a column, then one matrix product; "auto", the faster, which is "direct" for every shape
+            measured. The results are equal but for rounding.
         lr_factors, l2_factors: {"weight": …, "bias": …}, multipliers of the learning rate and of the weight decay.
 
     Raises:
@@ -40,7 +46,7 @@ class Conv2D(Layer):
 
     def __init__(self, filters: int, kernel: int | tuple[int, int], stride: int | tuple[int, int] = 1,
                  padding: int | str | tuple[int, ...] = 0, dilation: int | tuple[int, int] = 1, groups: int = 1,
-                 bias: bool = True, initializer: str = "glorot_uniform",
+                 bias: bool = True, initializer: str = "glorot_uniform", algorithm: str = "auto",
                  lr_factors: Mapping[str, float] | None = None, l2_factors: Mapping[str, float] | None = None,
                  name: str | None = None):
         super().__init__(name)
@@ -51,6 +57,9 @@ class Conv2D(Layer):
         self.dilation = pair(dilation, "dilation")
         self.padding = padding if padding == "same" else _four_sides(padding)
         self.initializer = initializers.checked(initializer)
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm is {algorithm!r}: choose one of {', '.join(ALGORITHMS)}")
+        self.algorithm = algorithm
         self.lr_factors = checked_factors(lr_factors, "lr_factors")
         self.l2_factors = checked_factors(l2_factors, "l2_factors")
 
@@ -73,20 +82,24 @@ class Conv2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self.kept = x
-        return kernels.for_array(x).conv2d_forward(
+        return self._kernels(x).conv2d_forward(
             x, self.parameters["weight"], self.parameters.get("bias"), *self.geometry(x.shape[2:]))
 
     def backward(self, dy: Array) -> Array:
         self.backward_parameters(dy)
         x = self.kept
-        return kernels.for_array(dy).conv2d_backward_input(
+        return self._kernels(dy).conv2d_backward_input(
             dy, self.parameters["weight"], x.shape, *self.geometry(x.shape[2:]))
 
     def backward_parameters(self, dy: Array) -> None:
-        x, k = self.kept, kernels.for_array(dy)
+        x, k = self.kept, self._kernels(dy)
         self.gradients["weight"] = k.conv2d_backward_weight(dy, x, self.kernel, *self.geometry(x.shape[2:]))
         if self.bias:
             self.gradients["bias"] = k.conv2d_backward_bias(dy)
+
+    def _kernels(self, x: Array) -> ModuleType:
+        """The kernels that compute this layer: the reference's convolution is the textbook's im2col."""
+        return kernels.named("reference") if self.algorithm == "im2col" else kernels.for_array(x)
 
     def geometry(self, size: tuple[int, int]) -> tuple[tuple[int, int], Padding, tuple[int, int], int]:
         """stride, padding as (top, bottom, left, right), dilation and groups, for images of `size` (H, W)."""

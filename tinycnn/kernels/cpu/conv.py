@@ -12,6 +12,7 @@ from tinycnn.kernels.cpu.ranges import over_ranges
 from tinycnn.kernels.cpu.simd import ROWS, VECTORS
 from tinycnn.kernels.windows import Padding, Pair
 
+LEAST_FLOPS = 40_000_000  # half a millisecond's: less is not worth waking a thread for
 PARTIAL_BYTES = 16 * 2**20  # for the weight gradients of chunks of images
 
 
@@ -78,9 +79,10 @@ def _correlate(x: np.ndarray, weight: np.ndarray, filter_step: int, bias: np.nda
         biases[:, :layout.filters] = bias.reshape(layout.groups, -1)
     arrays = _flat(x), _flat(packed), offsets, phases, _flat(biases), _flat(y)
     jobs = -(-layout.n // layout.images) * layout.groups * layout.strips * layout.splits
+    flops = 2 * (y.size // (phases.shape[0] or 1)) * len(taps)
     parallel.parallel_ranges(
         lambda first, last: core.correlate(first, last, *arrays, _workspace(plan.buffer_size, x.dtype), layout),
-        jobs, 4 * JOBS)
+        jobs, min(4 * JOBS, flops // LEAST_FLOPS))
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
