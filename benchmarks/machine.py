@@ -62,14 +62,12 @@ def available_cores() -> int:
 def environment(threads: int) -> dict[str, str]:
     """The environment of a process in which every library uses `threads` threads and this checkout is imported.
 
-    OpenMP's threads, PyTorch's that is, sleep while they wait. By default they spin for milliseconds, which takes the
-    cores away from whoever is measured next, and on a machine that does anything else slows PyTorch itself, up to
-    fifty times for small films. Set OMP_WAIT_POLICY yourself (active) to see what it does on yours.
+    How OpenMP's threads, PyTorch's, wait for work is left as it is: by default they spin for some milliseconds, which
+    makes small networks faster on an idle machine and slower on a busy one. `take_turns` runs each contender untimed
+    before timing it, so that the last one's threads are asleep again.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    waiting = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
     return {
-        **waiting,
         **os.environ,
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "JAX_PLATFORMS": "cpu",
