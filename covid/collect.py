@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 COLUMNS = ("path", "class", "source", "patient", "view", "sha256", "split", "excluded")
 
 _KNOWN_CLASSES = {"covid": "COVID-19", "covid19": "COVID-19", "normal": "Normal", "pneumonia": "Pneumonia"}
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
 _ARCHIVE_SUFFIXES = {".gz", ".zip", ".nii", ".tar", ".tgz", ".rar", ".7z"}
 _EXPECTED = (
     "expected chest_xray/ (Kermany) and covid-chestxray-dataset/ (Cohen), one of the two, or one folder a class with "
@@ -252,7 +252,7 @@ def _files(folder: Path) -> list[Path]:
 def _not_an_image(path: Path) -> str:
     """Why a file's name says that it is no image; empty if it may be one."""
     suffix = path.suffix.lower()
-    if suffix in _IMAGE_SUFFIXES:
+    if suffix in IMAGE_SUFFIXES:
         return ""
     return "archive" if suffix in _ARCHIVE_SUFFIXES else f"not an image: {suffix or path.name}"
 

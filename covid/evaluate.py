@@ -16,8 +16,6 @@ from covid.errors import DataError
 from covid.preprocess import Settings, preprocess, read_grey
 from covid.run import Run
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
 
 def on_dataset(net: tc.Sequential, data: tc.Dataset, classes: Sequence[str], batch_size: int = 64) -> dict[str, Any]:
     """The metrics of `net` on a dataset, as `covid.metrics.metrics` gives them."""
@@ -82,9 +80,9 @@ def predictions(run: Run, net: tc.Sequential, paths: Sequence[Path]) -> Iterator
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in collect.IMAGE_SUFFIXES)
             if not inside:
-                raise DataError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}): give another folder or files")
+                raise DataError(f"{path} holds no images ({', '.join(sorted(collect.IMAGE_SUFFIXES))}): give others")
             yield from inside
         else:
             yield path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -71,12 +70,3 @@ class Run:
         partial = self.metrics_file.with_suffix(".partial")
         partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, self.metrics_file)
-
-    def history(self) -> list[dict[str, float | None]]:
-        """history.csv as rows; empty cells become None. Raises DataError when it is missing."""
-        try:
-            with open(self.history_file, newline="", encoding="utf-8") as file:
-                return [{key: float(value) if value else None for key, value in row.items()}
-                        for row in csv.DictReader(file)]
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.history_file} cannot be read ({error}): train again") from error

@@ -1,6 +1,7 @@
 """The operations on raw arrays, once to read (`reference`) and once as fast as the machine allows (`cpu`).
 
-`for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments.
+`for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments;
+what `cpu` has beyond them, the blocks, does the work of several layers at once (see `tinycnn.fusion`).
 """
 
 from __future__ import annotations
