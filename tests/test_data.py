@@ -111,3 +111,29 @@ def test_pairs_and_datasets():
 def test_errors(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_balanced_batches_show_every_class_equally_often():
+    t = np.array([0] * 2 + [1] * 20 + [2] * 8)
+    data = tc.Dataset(np.arange(30).reshape(30, 1, 1, 1), t)
+    batches = tc.Batches(data, 10, balanced=True, seed=4)
+    seen = np.concatenate([x.ravel() for x, _ in batches.epoch(1)]).astype(int)
+    assert np.bincount(t[seen]).tolist() == [10, 10, 10]
+    times = np.bincount(seen, minlength=30)
+    assert times[t == 0].tolist() == [5, 5] and set(times[t == 1]) == {0, 1} and set(times[t == 2]) == {1, 2}
+    again, later = ([x.tolist() for x, _ in batches.epoch(number)] for number in (1, 2))
+    assert again == [x.tolist() for x, _ in batches.epoch(1)] != later
+
+
+def test_augment_changes_images_by_seed_epoch_and_batch():
+    def noise(x, rng):
+        assert x.dtype == np.uint8
+        return x + rng.integers(0, 50, x.shape, dtype=np.uint8)
+
+    data = tc.Dataset(np.zeros((6, 1, 2, 2), np.uint8), np.arange(6))
+    epochs = [[x for x, _ in tc.Batches(data, 3, augment=noise, seed=seed).epoch(number)]
+              for seed, number in ((1, 1), (1, 1), (1, 2), (2, 1))]
+    assert epochs[0][0].dtype == np.float32 and not data.x.any()
+    np.testing.assert_array_equal(epochs[0], epochs[1])
+    different = [*epochs[0], *epochs[2], *epochs[3]]
+    assert len({x.tobytes() for x in different}) == 6

@@ -275,3 +275,58 @@ def test_unfit_data_is_refused_before_the_first_step(data, validation, words):
 def test_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         trainer(**options)
+
+
+def test_training_images_are_augmented_and_validation_images_are_not():
+    def whiten(x, rng):
+        return np.full_like(x, 255)
+
+    run = trainer(make(), augment=whiten)
+    run.fit((X, T), VALIDATION, epochs=1)
+    plain = tc.evaluate(run.net, VALIDATION)
+    assert run.history[-1]["validation_loss"] == pytest.approx(plain.loss)
+    white = trainer(make())
+    white.fit((X, T), epochs=0)  # the mean image is the training images' own
+    np.testing.assert_array_equal(run.net.layers[0].state["mean"], white.net.layers[0].state["mean"])
+    white.fit((np.full_like(X, 255), T), epochs=1)
+    assert [row["loss"] for row in white.history] == [row["loss"] for row in run.history]
+
+
+def test_balanced_training_shows_every_class_equally_often():
+    seen = []
+
+    class Watch(tc.Callback):
+        def on_iteration_end(self, trainer):
+            seen.append(trainer.history[-1]["accuracy"])
+
+    class Constant(tc.Sequential):
+        """Always answers class 0, so that its accuracy is the share of class 0."""
+
+        def train_step(self, x, t, optimizer, return_output=False):
+            return 0.0, np.eye(3)[np.zeros(len(t), int)]
+
+    t = np.array([0] * 2 + [1] * 10 + [2] * 10)
+    net = Constant(make().layers)
+    tc.Trainer(net, tc.SGDM(), callbacks=[Watch()], batch_size=22, balanced=True).fit((X, t), epochs=3)
+    assert seen == pytest.approx([8 / 22] * 3)
+
+
+def test_evaluation_by_batch_statistics():
+    net = make()
+    net.train_step(X.astype(np.float32), T, tc.SGDM(0.01))
+    before = net.state_dict()
+    result = tc.evaluate(net, (X, T), batch_size=22, statistics="batch")
+    conv, norm = (layer for layer in net.layers if layer.parameters and layer.name != "fc")
+    h = conv.forward(X.astype(np.float32) - net.layers[0].state["mean"])
+    centred = (h - h.mean((0, 2, 3), keepdims=True)) / np.sqrt(h.var((0, 2, 3), keepdims=True) + norm.eps)
+    y = centred * norm.parameters["weight"][:, None, None] + norm.parameters["bias"][:, None, None]
+    y = np.maximum(y, 0).reshape(22, 4, 3, 2, 3, 2).max((3, 5))
+    scores = y.reshape(22, -1) @ net.parameters()["fc.weight"].T + net.parameters()["fc.bias"]
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    np.testing.assert_allclose(result.probabilities, p, rtol=1e-3, atol=1e-5)
+    assert same_arrays(before, net.state_dict())  # nothing was learnt from looking
+    assert not np.allclose(tc.evaluate(net, (X, T)).probabilities, p, atol=1e-3)
+
+
+def same_arrays(a, b):
+    return all(np.array_equal(a[name], b[name]) for name in a)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 T = TypeVar("T")
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Dataset:
@@ -74,7 +75,9 @@ class Batches:
         batch_size: images a batch.
         shuffle: a new order every epoch; otherwise the dataset's own.
         drop_last: leave out the last, smaller batch of an epoch; another order leaves out other images.
-        seed: of the orders.
+        balanced: show every class equally often: an epoch is as long, but repeats images of the rarer classes.
+        augment: changes a batch's images before they are converted: augment(x, generator) → x, of the same shape.
+        seed: of the orders and of what `augment` draws.
         dtype: what the images are converted to.
 
     Raises:
@@ -86,14 +89,14 @@ class Batches:
     """
 
     def __init__(self, data: Dataset, batch_size: int = 64, *, shuffle: bool = True, drop_last: bool = True,
-                 seed: int = 0, dtype: Any = np.float32):
+                 balanced: bool = False, augment: Augment | None = None, seed: int = 0, dtype: Any = np.float32):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give a whole number of at least 1")
         if len(data) < (batch_size if drop_last else 1):
             raise ValueError(f"{len(data)} images do not fill a batch of {batch_size}: give more images, "
                              "a smaller batch_size, or drop_last=False")
         self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
-        self.seed, self.dtype = seed, dtype
+        self.balanced, self.augment, self.seed, self.dtype = balanced, augment, seed, dtype
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -101,15 +104,25 @@ class Batches:
 
     def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The (images, labels) of epoch `number`, batch by batch."""
-        order = np.arange(len(self.data))
+        rng = np.random.default_rng((self.seed, number))
+        order = _balanced(self.data.labels, rng) if self.balanced else np.arange(len(self.data))
         if self.shuffle:
-            np.random.default_rng((self.seed, number)).shuffle(order)
+            rng.shuffle(order)
 
         def batch(i: int) -> tuple[np.ndarray, np.ndarray]:
             x, t = self.data[order[i * self.batch_size:(i + 1) * self.batch_size]]
+            if self.augment:
+                x = self.augment(x, np.random.default_rng((self.seed, number, i)))
             return x.astype(self.dtype, copy=False), t
 
         return prefetch(batch, len(self))
+
+
+def _balanced(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many positions as there are labels, the classes in equal parts: a class's images in turn, over and over."""
+    members = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    parts = np.array_split(np.arange(len(labels)), len(members))
+    return np.concatenate([np.resize(positions, len(part)) for positions, part in zip(members, parts, strict=True)])
 
 
 def prefetch(make: Callable[[int], T], count: int, ahead: int = 2) -> Iterator[T]:

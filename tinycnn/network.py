@@ -148,13 +148,21 @@ class Sequential:
             return backend.to_device(np.empty((0, *self.shapes[-1]), self.dtype), self.device)
         return backend.get_array_module(outputs[0]).concatenate(outputs)
 
-    def observe(self, x: Array) -> None:
-        """Show images x (N, C, H, W) to the batch norms: normalized by the batch's own statistics, without dropout."""
+    def observe(self, x: Array, track: bool = True) -> Array:
+        """The output for images x (N, C, H, W), normalized by the batch's own statistics, without dropout.
+
+        The batch norms take the statistics in, unless `track` is False; nothing else is kept.
+        """
+        before = None if track else {full: arrays[name].copy() for full, (arrays, name) in self._arrays().items()
+                                     if name.startswith("running_")}
         x = self._checked_images(x)
         for layer in self.plan:
             x = layer.forward(x, training=not isinstance(layer, Dropout))
             layer.kept = None
         self.forget()
+        if before:
+            self.load_state_dict(before, strict=False)
+        return x
 
     def forget(self) -> None:
         """Let go of what `forward` kept for `backward`, which is most of a network's memory."""

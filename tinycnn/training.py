@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinycnn import backend, storage
-from tinycnn.data import Batches, Dataset
+from tinycnn.data import Augment, Batches, Dataset
 from tinycnn.layers import BatchNorm2D, ImageInput
 from tinycnn.layers.base import Array
 from tinycnn.layers.classification_output import checked_labels
@@ -39,8 +39,11 @@ class Trainer:
         callbacks: what else happens on the way, see `tinycnn.callbacks`.
         batch_size: images a step.
         drop_last: leave out an epoch's last, smaller batch.
+        balanced: show every class equally often, see `Batches`.
+        augment: changes the training images of a batch, augment(x, generator) → x; never those of validation.
         batch_norm: where batch norm's statistics for evaluation come from: "moving" averages gathered in training, or
             one more pass over the whole training set at the end ("population", as in MATLAB before 2021).
+        validation_statistics: what batch norm uses when validating: its "moving" averages, or each "batch"'s own.
         validation_every: validate every so many iterations; at the end of each epoch by default.
         seed: of the order in which images are shown.
         progress: whether to show a progress bar; by default, if there is a terminal to show it on.
@@ -60,15 +63,19 @@ class Trainer:
 
     def __init__(self, net: Sequential, optimizer: Optimizer, schedule: Schedule | None = None,
                  callbacks: Sequence[Callback] = (), *, batch_size: int = 64, drop_last: bool = True,
-                 batch_norm: str = "moving", validation_every: int | None = None, seed: int = 0,
-                 progress: bool | None = None):
+                 balanced: bool = False, augment: Augment | None = None, batch_norm: str = "moving",
+                 validation_statistics: str = "moving", validation_every: int | None = None,
+                 seed: int = 0, progress: bool | None = None):
         if batch_norm not in ("moving", "population"):
             raise ValueError(f"batch_norm is {batch_norm!r}: choose \"moving\" or \"population\"")
+        if validation_statistics not in ("moving", "batch"):
+            raise ValueError(f"validation_statistics is {validation_statistics!r}: choose \"moving\" or \"batch\"")
         if validation_every is not None and validation_every < 1:
             raise ValueError(f"validation_every is {validation_every!r}: give a whole number of iterations, or None")
         self.net, self.optimizer, self.schedule = net, optimizer, schedule or ConstantSchedule()
         self.callbacks = list(callbacks)
         self.batch_size, self.drop_last, self.batch_norm = batch_size, drop_last, batch_norm
+        self.balanced, self.augment, self.validation_statistics = balanced, augment, validation_statistics
         self.validation_every, self.seed, self.progress = validation_every, seed, progress
         self.history: list[Row] = []
         self.epoch = self.iteration = self.epochs = 0
@@ -89,7 +96,8 @@ class Trainer:
         """
         data = self._checked(train)
         held_out = None if validation is None else self._checked(validation)
-        batches = Batches(data, self.batch_size, drop_last=self.drop_last, seed=self.seed, dtype=self.net.dtype)
+        batches = Batches(data, self.batch_size, drop_last=self.drop_last, balanced=self.balanced,
+                          augment=self.augment, seed=self.seed, dtype=self.net.dtype)
         self._fit_input(data)
         self.epochs, self.stopping = epochs, False
         started = time.monotonic() - self.seconds
@@ -118,7 +126,7 @@ class Trainer:
             every = self.validation_every
             due = self.iteration % every == 0 if every else step == len(batches)
             if validation is not None and due:
-                result = evaluate(self.net, validation, self.batch_size)
+                result = evaluate(self.net, validation, self.batch_size, statistics=self.validation_statistics)
                 row.update(validation_loss=result.loss, validation_accuracy=result.accuracy)
             self.seconds = row["seconds"] = time.monotonic() - started
             self.history.append(row)
@@ -191,12 +199,25 @@ class Evaluation(NamedTuple):
     probabilities: np.ndarray  # (N, classes)
 
 
-def evaluate(net: Sequential, data: Any, batch_size: int = 64) -> Evaluation:
-    """The network's loss, accuracy and probabilities on a Dataset or a pair (images, labels), in evaluation mode."""
+def evaluate(net: Sequential, data: Any, batch_size: int = 64, *, statistics: str = "moving") -> Evaluation:
+    """The network's loss, accuracy and probabilities on a Dataset or a pair (images, labels), without dropout.
+
+    With statistics="batch" batch norm uses each batch's own mean and variance, and the images are dealt to the batches
+    at random (always alike), because those of a single class would normalize each other away.
+    """
     data = Dataset.of(data)
-    batches = Batches(data, batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
-    p = np.concatenate([backend.to_device(net.predict(backend.to_device(x, net.device), batch_size), "cpu")
-                        for x, _ in batches.epoch(1)])
+    order = np.arange(len(data))
+    if statistics == "batch":
+        np.random.default_rng(0).shuffle(order)
+    dealt = Dataset(data.x, data.t, data.indices[order])
+    batches = Batches(dealt, batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
+    outputs = []
+    for x, _ in batches.epoch(1):
+        x = backend.to_device(x, net.device)
+        y = net.predict(x, batch_size) if statistics == "moving" else net.observe(x, track=False)
+        outputs.append(backend.to_device(y, "cpu"))
+    p = np.empty((len(data), net.classes), net.dtype)
+    p[order] = np.concatenate(outputs)
     t = data.labels
     loss = net.loss(backend.to_device(p, net.device), backend.to_device(t, net.device))
     return Evaluation(loss, _accuracy(p, t), p)
