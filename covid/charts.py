@@ -1,115 +1,28 @@
-"""The two pictures of a run, drawn with Pillow: the training progress and the confusion matrix.
-
-Everything is drawn at twice the final size and then reduced, which smooths the edges of lines and letters.
-"""
+"""The two pictures of a run: the training progress and the confusion matrix."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
 
+from covid.canvas import BLACK, GREY, GRID, INK, WIDTH, Canvas, Colour, File, Point, shorten, text_width, ticks
 from covid.metrics import metrics
 
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
 History = Sequence[Mapping[str, Any]]
 
-WHITE, BLACK, INK = (255, 255, 255), (0, 0, 0), (40, 40, 40)
-BAND, GRID, MARGIN = (241, 241, 241), (222, 222, 222), (230, 230, 230)
+BAND, MARGIN = (241, 241, 241), (230, 230, 230)
 BLUE, PALE_BLUE = (0, 114, 189), (150, 197, 228)  # accuracy
 ORANGE, PALE_ORANGE = (217, 83, 25), (241, 183, 158)  # loss
 GREEN, RED = (34, 139, 60), (200, 40, 40)
 
-WIDTH = 1200
-OVERSAMPLING = 2
-
-
-class _Canvas:
-    """A white sheet whose coordinates are final pixels, whatever size it is drawn at."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.image = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), WHITE)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def rectangle(
-        self, x0: float, y0: float, x1: float, y1: float, fill: Colour | None, outline: Colour | None = None
-    ) -> None:
-        box = [round(value * OVERSAMPLING) for value in (x0, y0, x1, y1)]
-        self.draw.rectangle(box, fill=fill, outline=outline, width=OVERSAMPLING)
-
-    def line(self, points: Sequence[Point], colour: Colour, width: float = 1) -> None:
-        if len(points) < 2:
-            return
-        scaled = [(x * OVERSAMPLING, y * OVERSAMPLING) for x, y in points]
-        self.draw.line(scaled, fill=colour, width=max(1, round(width * OVERSAMPLING)), joint="curve")
-
-    def rule(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
-        """A thin level or upright line, exactly on the final pixels so that it stays sharp."""
-        box = [round(value) * OVERSAMPLING for value in (x0, y0, x1, y1)]
-        self.draw.rectangle([box[0], box[1], box[2] + OVERSAMPLING - 1, box[3] + OVERSAMPLING - 1], fill=colour)
-
-    def dashes(self, points: Sequence[Point], colour: Colour, width: float, dash: float = 7) -> None:
-        """A dashed line; the dashes run on around the corners."""
-        travelled = 0.0
-        for (x0, y0), (x1, y1) in itertools.pairwise(points):
-            length = math.hypot(x1 - x0, y1 - y0)
-            start = -(travelled % (2 * dash))
-            while start < length:
-                a, b = max(start, 0) / length, min(start + dash, length) / length
-                if b > a:
-                    self.line([(x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for t in (a, b)], colour, width)
-                start += 2 * dash
-            travelled += length
-
-    def dot(self, x: float, y: float, colour: Colour, radius: float) -> None:
-        box = [value * OVERSAMPLING for value in (x - radius, y - radius, x + radius, y + radius)]
-        self.draw.ellipse(box, fill=colour)
-
-    def text(self, x: float, y: float, text: str, size: float, colour: Colour = INK, anchor: str = "mm") -> None:
-        if text == "–":  # Pillow's own font has no en dash
-            self.line([(x - size / 3, y), (x + size / 3, y)], colour, 1.5)
-            return
-        self.draw.text((x * OVERSAMPLING, y * OVERSAMPLING), text, fill=colour, font=_font(size), anchor=anchor)
-
-    def vertical_text(self, x: float, y: float, text: str, size: float) -> None:
-        """Text centred on (x, y) that reads upwards."""
-        box = _font(size).getbbox(text)
-        label = Image.new("L", (math.ceil(box[2]), math.ceil(box[3] + size)))
-        ImageDraw.Draw(label).text((0, 0), text, fill=255, font=_font(size))
-        label = label.rotate(90, expand=True)
-        place = round(x * OVERSAMPLING - box[3] / 2), round(y * OVERSAMPLING - label.height / 2)
-        self.image.paste(INK, place, label)
-
-    def paste(self, other: _Canvas, x: int, y: int) -> None:
-        self.image.paste(other.image, (x * OVERSAMPLING, y * OVERSAMPLING))
-
-    def save(self, path: Path | str) -> None:
-        width, height = self.image.size
-        small = self.image.resize((width // OVERSAMPLING, height // OVERSAMPLING), Image.Resampling.BOX)
-        small.save(path)
-
-
-@cache
-def _font(size: float) -> Any:
-    return ImageFont.load_default(size * OVERSAMPLING)
-
-
-def _text_width(text: str, size: float) -> float:
-    return float(_font(size).getlength(text)) / OVERSAMPLING
-
-
 # --- training progress ---
 
 
-def training_chart(history: History, path: Path | str) -> None:
+def training_chart(history: History, path: File) -> None:
     """Draw accuracy and loss against the iteration, one panel under the other, and write the picture to `path`.
 
     `history` has one mapping an iteration with the keys epoch, iteration, loss and accuracy (a share of 1), and
@@ -119,7 +32,7 @@ def training_chart(history: History, path: Path | str) -> None:
     """
     if not history:
         raise ValueError("history is empty; a training chart needs at least one iteration")
-    canvas = _Canvas(WIDTH, 800)
+    canvas = Canvas(WIDTH, 800)
     last = history[-1]
     title = f"Training progress: epoch {last['epoch']}, iteration {last['iteration']}"
     canvas.text(LEFT + PANEL_WIDTH / 2, 28, title, 20)
@@ -134,17 +47,17 @@ LEFT, PANEL_WIDTH = 90, 960
 PANELS = {"accuracy": ("Accuracy (%)", 100, BLUE, PALE_BLUE), "loss": ("Loss", 1, ORANGE, PALE_ORANGE)}
 
 
-def _panel(canvas: _Canvas, top: int, height: int, history: History, key: str) -> None:
+def _panel(canvas: Canvas, top: int, height: int, history: History, key: str) -> None:
     title, unit, strong, pale = PANELS[key]
     raw, validation = _series(history, key, unit), _series(history, f"validation_{key}", unit)
     smooth = np.stack([raw[:, 0], _smooth(raw[:, 1])], axis=1)
-    y_ticks = _ticks(100 if key == "accuracy" else _loss_limit(raw, smooth, validation), 5)
+    y_ticks = ticks(100 if key == "accuracy" else _loss_limit(raw, smooth, validation), 5)
     y_end = y_ticks[-1] * 1.02
     first, final = history[0]["iteration"], history[-1]["iteration"]
     start, end = first - 0.5, final + 0.5
 
     # The data goes on a sheet of the panel's own size: what lies above the axis is cut off at the frame.
-    sheet = _Canvas(PANEL_WIDTH, height)
+    sheet = Canvas(PANEL_WIDTH, height)
 
     def place(x: float, y: float) -> Point:
         return (x - start) / (end - start) * PANEL_WIDTH, (1 - y / y_end) * height
@@ -166,7 +79,7 @@ def _panel(canvas: _Canvas, top: int, height: int, history: History, key: str) -
     canvas.rectangle(LEFT, top, LEFT + PANEL_WIDTH, top + height, None, INK)
     for y in y_ticks:
         canvas.text(LEFT - 8, top + place(start, y)[1], f"{y:g}", 15, anchor="rm")
-    for x in _ticks(final, 10, whole=True):
+    for x in ticks(final, 10, whole=True):
         if first <= x <= final:
             across = LEFT + place(x, 0)[0]
             canvas.rule(across, top + height, across, top + height + 5, INK)
@@ -202,23 +115,14 @@ def _loss_limit(raw: NDArray[np.float64], smooth: NDArray[np.float64], validatio
     return max(candidates, default=1.0) or 1.0
 
 
-def _ticks(limit: float, about: int, whole: bool = False) -> list[float]:
-    """Round numbers from 0 until `limit` is reached, roughly `about` of them."""
-    rough = max(limit / about, 1e-12)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    step = max(step, 1.0) if whole else step
-    return [i * step for i in range(math.ceil(limit / step - 1e-9) + 1)]
-
-
 def _epochs(
-    sheet: _Canvas, history: History, place: Callable[[float, float], Point], height: int, labels: bool
+    sheet: Canvas, history: History, place: Callable[[float, float], Point], height: int, labels: bool
 ) -> None:
     """Grey bands on every other epoch, and as many labels as have room."""
     bounds: dict[int, list[int]] = {}
     for row in history:
         bounds.setdefault(row["epoch"], [row["iteration"], row["iteration"]])[1] = row["iteration"]
-    room = _text_width(f"Epoch {max(bounds)}", 14) + 14
+    room = text_width(f"Epoch {max(bounds)}", 14) + 14
     every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 10**9) if n * PANEL_WIDTH / len(bounds) >= room)
     spans = {epoch: (place(first - 0.5, 0)[0], place(final + 0.5, 0)[0]) for epoch, (first, final) in bounds.items()}
     for epoch, (x0, x1) in spans.items():
@@ -227,7 +131,7 @@ def _epochs(
     for epoch, (x0, x1) in spans.items():
         centre = (x0 + x1) / 2
         if labels and epoch % every == 0 and room / 2 <= centre <= PANEL_WIDTH - room / 2:
-            sheet.text(centre, height - 14, f"Epoch {epoch}", 14, (120, 120, 120))
+            sheet.text(centre, height - 14, f"Epoch {epoch}", 14, GREY)
 
 
 def _spread(heights: list[float], gap: float) -> list[float]:
@@ -238,7 +142,7 @@ def _spread(heights: list[float], gap: float) -> list[float]:
     return [middle + sign * gap / 2, middle - sign * gap / 2]
 
 
-def _legend(canvas: _Canvas, y: float) -> None:
+def _legend(canvas: Canvas, y: float) -> None:
     entries = (
         ("mini-batch", (PALE_BLUE, PALE_ORANGE), 1),
         ("smoothed", (BLUE, ORANGE), 2.5),
@@ -252,13 +156,13 @@ def _legend(canvas: _Canvas, y: float) -> None:
         if name == "validation":
             canvas.dot(x + 22, y, BLACK, 3.5)
         canvas.text(x + 58, y, name, 16, anchor="lm")
-        x += 58 + _text_width(name, 16) + 60
+        x += 58 + text_width(name, 16) + 60
 
 
 # --- confusion matrix ---
 
 
-def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], path: Path | str) -> None:
+def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], path: File) -> None:
     """Draw a confusion matrix (rows = output class, columns = target class) and write the picture to `path`.
 
     Each cell holds the count and its share of all films. The right margin holds the precision of each output class
@@ -269,9 +173,9 @@ def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], path: Path
     result = metrics(counts, class_names)
     k = len(class_names)
     cell = min(190, 900 // (k + 1))
-    room = min(230.0, max(_text_width(name, 19) for name in class_names))
+    room = min(230.0, max(text_width(name, 19) for name in class_names))
     left, top = round(WIDTH - cell * (k + 1) + room + 60) // 2, 60
-    canvas = _Canvas(WIDTH, top + cell * (k + 1) + 120)
+    canvas = Canvas(WIDTH, top + cell * (k + 1) + 120)
     canvas.text(left + cell * (k + 1) / 2, 30, "Confusion matrix", 22)
     big, small = min(24.0, cell * 0.22), min(18.0, cell * 0.17)
 
@@ -320,14 +224,14 @@ def _with_complement(share: float | None) -> tuple[str, str]:
     return _percent(share), _percent(None if share is None else 1 - share)
 
 
-def _label(canvas: _Canvas, name: str, x: float, y: float, room: float, anchor: str) -> None:
+def _label(canvas: Canvas, name: str, x: float, y: float, room: float, anchor: str) -> None:
     """Write a class name into `room` pixels: on up to three lines, then smaller, in the last resort shortened."""
     for size in range(19, 9, -1):
         lines = _wrap(name, size, room)
-        if len(lines) <= 3 and all(_text_width(line, size) <= room for line in lines):
+        if len(lines) <= 3 and all(text_width(line, size) <= room for line in lines):
             break
     else:
-        lines = [_shorten(line, size, room) for line in lines[:3]]
+        lines = [shorten(line, size, room) for line in lines[:3]]
     for i, line in enumerate(lines):
         canvas.text(x, y + (i - (len(lines) - 1) / 2) * size * 1.2, line, size, anchor=anchor)
 
@@ -335,14 +239,8 @@ def _label(canvas: _Canvas, name: str, x: float, y: float, room: float, anchor: 
 def _wrap(text: str, size: float, room: float) -> list[str]:
     lines: list[str] = []
     for word in text.replace("_", " ").split():
-        if lines and _text_width(f"{lines[-1]} {word}", size) <= room:
+        if lines and text_width(f"{lines[-1]} {word}", size) <= room:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
     return lines
-
-
-def _shorten(text: str, size: float, room: float) -> str:
-    while len(text) > 1 and _text_width(text, size) > room:
-        text = text.rstrip("…")[:-1] + "…"
-    return text

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from covid.config import PRESETS, Config, default_preset, preset
+from covid.config import CHOICES, PRESETS, Config, default_preset, preset
 from covid.errors import DataError
 
 NOTICE = "Not for clinical use."
@@ -56,38 +56,54 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--resume", type=Path, metavar="RUN",
                         help="go on with an interrupted run, with its own settings")
     _add_device(parser)
+    parser.add_argument("--seeds", type=int, metavar="N",
+                        help="train N times, with seeds counted from --seed, into RUN/seed-…; finished ones are kept")
     _add_settings(parser.add_argument_group("data and experiment"), {
         "preset": (sorted(PRESETS), "settings to start from; phantom where there is no data, else"),
-        "split": (["patient", "paper"], "patients kept apart, or the paper's split by image"),
+        "split": (list(CHOICES["split"]), "patients kept apart, the paper's split by film, or its pre-experiment's"),
         "seed": (int, "of everything random"),
+        "split_seed": (int, "of the split, if it is to differ from --seed"),
         "phantoms": (int, "phantoms of each class, when there is no data"),
     })
-    _add_settings(parser.add_argument_group("training (the paper's Table 2)"), {
+    _add_settings(parser.add_argument_group("training (the paper's Table 2, and more)"), {
         "epochs": (int, "how often every film is shown"),
         "batch_size": (int, "films a step"),
+        "optimizer": (list(CHOICES["optimizer"]), "gradient descent with momentum, or Adam"),
         "learning_rate": (float, "initial learning rate"),
         "momentum": (float, "of gradient descent"),
+        "schedule": (list(CHOICES["schedule"]), "how the learning rate falls: in steps, or along a cosine"),
         "drop_factor": (float, "what the learning rate is multiplied by at each drop"),
         "drop_period": (int, "epochs between drops"),
         "weight_decay": (float, "L2 factor"),
+        "balanced": (bool, "show every class equally often"),
+        "augment": (bool, "flip, shift, turn and zoom training films, and change their contrast"),
     })
-    _add_settings(parser.add_argument_group("what the paper leaves open"), {
-        "channels": ([1, 3], "grey, or grey repeated as RGB"),
+    _add_settings(parser.add_argument_group("the network, and what the paper leaves open"), {
+        "network": (list(CHOICES["network"]), "which network"),
+        "weights": (str, "a file with AlexNet's weights to begin from"),
+        "channels": (list(CHOICES["channels"]), "grey, or grey repeated as RGB"),
         "padding": (["0", "same"], "of the convolutions"),
-        "variant": (["table", "text"], "Table 1, or the network of the paper's text with one dropout layer"),
+        "variant": (list(CHOICES["variant"]), "Table 1, or the network of the paper's text with one dropout layer"),
+        "mean_of": (list(CHOICES["mean_of"]), "the training set's mean to subtract: of each pixel or each channel"),
         "size": (int, "films are resized to size × size pixels"),
-        "batch_norm": (["population", "moving"], "evaluation statistics: a pass after training, or moving averages"),
+        "batch_norm": (list(CHOICES["batch_norm"]),
+                       "evaluation statistics: a pass after training, or moving averages"),
+        "validation_statistics": (list(CHOICES["validation_statistics"]),
+                                  "what batch norm uses when validating in training"),
     })
 
 
 def _add_settings(group: Any, settings: dict[str, tuple[Any, str]]) -> None:
     """An option for each setting of Config: (type or list of choices, help)."""
     for name, (accepts, text) in settings.items():
-        kind = {"choices": accepts, "type": type(accepts[0])} if isinstance(accepts, list) else {"type": accepts}
-        if "choices" not in kind:
-            kind["metavar"] = "N"
-        group.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS,
-                           help=f"{text} ({getattr(Config(), name)})", **kind)
+        default = getattr(Config(), name)
+        kind: dict[str, Any] = {"type": accepts, "metavar": "FILE" if accepts is str else "N"}
+        if isinstance(accepts, list):
+            kind = {"choices": accepts, "type": type(accepts[0])}
+        elif accepts is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        shown = {"None": "as --seed", "False": "no", "": "none"}.get(str(default), default)
+        group.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=f"{text} ({shown})", **kind)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -95,6 +111,9 @@ def _add_evaluate(commands: Any) -> None:
     parser.set_defaults(command=_evaluate)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that covid train wrote")
     parser.add_argument("--data", type=Path, metavar="DIR", help="films to measure on, instead of the run's test films")
+    parser.add_argument("--map", action="append", default=[], metavar="FOLDER=CLASS",
+                        help="with --data: films of class FOLDER there are the network's CLASS; several classes joined "
+                             "by + count as one, and FOLDER= leaves films out; may be given several times")
     _add_use(parser)
 
 
@@ -134,46 +153,68 @@ def _device(options: argparse.Namespace) -> str:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from covid import train
+    from covid import experiments, train
 
     settings = {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}
+    device = _device(options)
     if options.resume:
-        given = sorted(settings.keys() - {"data"})
+        given = sorted(settings.keys() - {"data"}) + ["seeds"] * (options.seeds is not None)
         if given or options.out:
             flag = (given or ["out"])[0].replace("_", "-")
             raise DataError(f"--resume goes on with the run's own settings: leave out --{flag}")
-        run = train.resume(options.resume, options.cache, _device(options))
+        folder = train.resume(options.resume, options.cache, device).folder
     else:
-        if options.data:
-            settings["data"] = str(options.data.resolve())
-        else:
-            settings["data"] = ""
-            print("No --data: training on phantom X-rays, drawn by this program. They are not real films.")
-        settings["padding"] = 0 if settings.get("padding", "0") == "0" else "same"
-        name = settings.pop("preset", None) or default_preset(settings["data"])
+        config = _config(options, settings)
         folder = options.out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-        run = train.start(preset(name, **settings), folder, options.cache, _device(options))
-    print(f"\nResults are in {run.folder}: {', '.join(sorted(path.name for path in run.folder.iterdir()))}\n{NOTICE}")
+        if options.seeds is None:
+            train.start(config, folder, options.cache, device)
+        else:
+            experiments.run_all(experiments.seeded(config, options.seeds), folder, options.cache, device)
+            print(f"\n{experiments.format_summary(experiments.read_summary(folder))}")
+    print(f"\nResults are in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}\n{NOTICE}")
     return 0
+
+
+def _config(options: argparse.Namespace, settings: dict[str, Any]) -> Config:
+    if options.data:
+        settings["data"] = str(options.data.resolve())
+    else:
+        settings["data"] = ""
+        print("No --data: training on phantom X-rays, drawn by this program. They are not real films.")
+    if "padding" in settings:
+        settings["padding"] = 0 if settings["padding"] == "0" else "same"
+    return preset(settings.pop("preset", None) or default_preset(settings["data"]), **settings)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from covid import collect, evaluate, metrics
+    from covid.measure import measure
     from covid.run import Run
 
     run = Run.open(options.run)
     net = run.network(options.weights, _device(options))
     if options.data:
-        result, films = evaluate.on_folder(run, net, options.data, options.cache)
-        heading = f"films in {options.data}:\n{collect.summary(films)}\n"
+        table, films = evaluate.on_folder(run, net, options.data, options.cache, _names(options.map))
+        result, heading = measure(table), f"films in {options.data}:\n{collect.summary(films)}\n"
+    elif options.map:
+        raise DataError("--map renames the classes of another folder: give that folder with --data")
+    elif options.weights == "last":
+        result, heading = evaluate.measured(run, net, options.cache), f"test films of {run.folder}:"
     else:
-        result, heading = evaluate.on_test_films(run, net, options.cache), f"test films of {run.folder}:"
+        result, heading = measure(evaluate.on_own_films(run, net, options.cache)), f"test films of {run.folder}:"
     if options.json:
         print(json.dumps(result, indent=2))
         print(NOTICE, file=sys.stderr)
     else:
         print(f"{heading}\n{metrics.format_metrics(result)}\n\nThe run's results are in {run.folder}\n{NOTICE}")
     return 0
+
+
+def _names(pairs: Sequence[str]) -> dict[str, str]:
+    wrong = next((pair for pair in pairs if "=" not in pair), None)
+    if wrong:
+        raise DataError(f"--map is {wrong!r}: give FOLDER=CLASS")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -8,33 +8,56 @@ from pathlib import Path
 from typing import Any
 
 from covid.errors import DataError
+from covid.split import HOW
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "optimizer": ("sgdm", "adam"),
+    "schedule": ("piecewise", "cosine"),
+    "batch_norm": ("population", "moving"),
+    "network": ("paper", "strong", "alexnet"),
+    "channels": (1, 3),
+    "padding": (0, "same"),
+    "variant": ("table", "text"),
+    "mean_of": ("pixel", "channel"),
+    "validation_statistics": ("moving", "batch"),
+    "split": HOW,
+}
 
 
 @dataclass(frozen=True)
 class Config:
     """Everything that decides a training run; written to the run folder as config.json. The defaults are the paper's.
 
-    The first block is Table 2, with MATLAB's defaults where the table is silent; the second is what the paper leaves
-    open; the third is about the data.
+    The first block is Table 2, with MATLAB's defaults where the table is silent, and two ways of choosing and changing
+    training films; the second is the network and what the paper leaves open about it; the third is about the data.
     """
 
     epochs: int = 20
     batch_size: int = 64
+    optimizer: str = "sgdm"
     learning_rate: float = 0.01
     momentum: float = 0.9
+    schedule: str = "piecewise"
     drop_factor: float = 0.2
     drop_period: int = 5
     weight_decay: float = 1e-4
     batch_norm: str = "population"
+    balanced: bool = False
+    augment: bool = False
 
+    network: str = "paper"
+    weights: str = ""  # a file to begin from; empty for random weights
     channels: int = 1
     padding: int | str = 0
     variant: str = "table"
+    mean_of: str = "pixel"
+    validation_statistics: str = "moving"
     size: int = 224
     clahe: bool = True
 
     split: str = "patient"
     seed: int = 0
+    split_seed: int | None = None  # the seed, where it is None
     data: str = ""  # the folder of films; empty for phantoms
     phantoms: int = 600  # of each class, when there is no data
     preset: str = "paper"
@@ -44,6 +67,9 @@ class Config:
         for name in ("epochs", "batch_size", "drop_period", "channels", "size", "phantoms"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: give a whole number of at least 1")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise DataError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(map(str, choices))}")
 
     def write(self, path: Path) -> None:
         """Write config.json."""
@@ -67,6 +93,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     # At the paper's rate fc_1, with its 9,216 inputs, jumps about; films of one majority class forgive that, three
     # equal classes of phantoms do not: some seeds never learnt them.
     "phantom": {"epochs": 8, "batch_size": 32, "learning_rate": 0.001, "drop_period": 6},
+    "strong": {"network": "strong", "epochs": 30, "optimizer": "adam", "learning_rate": 0.002, "schedule": "cosine",
+               "balanced": True, "augment": True},
+    "alexnet": {"network": "alexnet", "channels": 3, "size": 227},
 }
 
 

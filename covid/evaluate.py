@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,57 +10,98 @@ from typing import Any
 import numpy as np
 
 import tinycnn as tc
-from covid import collect, metrics, train
+from covid import charts, collect, train
+from covid.collect import Film
 from covid.config import Config
 from covid.errors import DataError
+from covid.measure import measure
+from covid.predictions import Predictions
 from covid.preprocess import Settings, preprocess, read_grey
 from covid.run import Run
 
 
-def on_dataset(net: tc.Sequential, data: tc.Dataset, classes: Sequence[str], batch_size: int = 64) -> dict[str, Any]:
-    """The metrics of `net` on a dataset, as `covid.metrics.metrics` gives them."""
-    p = tc.evaluate(net, data, batch_size).probabilities
-    return metrics.metrics(metrics.confusion_matrix(data.labels, p.argmax(axis=1), len(classes)), list(classes))
+def measured(run: Run, net: tc.Sequential, cache: Path) -> dict[str, Any]:
+    """Measure a run's network on the run's own films; writes predictions.csv, metrics.json and confusion.png."""
+    table = on_own_films(run, net, cache)
+    table.write(run.predictions_file)
+    result = measure(table)
+    run.write_metrics(result)
+    charts.confusion_chart(result["confusion"], result["classes"], run.confusion_picture)
+    return result
 
 
-def on_test_films(run: Run, net: tc.Sequential, cache: Path) -> dict[str, Any]:
-    """The metrics of a run's network on the run's own test films."""
+def on_own_films(run: Run, net: tc.Sequential, cache: Path) -> Predictions:
+    """What a network says of a run's validation and test films."""
     config = run.config()
     root = train.data_root(config, cache)
     if not root.is_dir():
         raise DataError(f"the run's films are not in {root} any more: give their folder with --data")
-    films = [film for film in run.films() if film.split == "test"]
-    return _on_films(net, films, config, root, cache)
+    films = run.films()
+    chosen = [film for film in films if film.split in ("validation", "test")]
+    x = train.images([film for film in films if film.sha256], config, root, cache)
+    rows = {id(film): row for row, film in enumerate(film for film in films if film.sha256)}
+    return _predictions(net, chosen, x, [rows[id(film)] for film in chosen], config)
 
 
-def on_folder(run: Run, net: tc.Sequential, root: Path, cache: Path) -> tuple[dict[str, Any], list[collect.Film]]:
-    """The metrics of a run's network on the films of `root`, and all films found there with why some were left out.
+def on_folder(run: Run, net: tc.Sequential, root: Path, cache: Path, names: Mapping[str, str] | None = None
+              ) -> tuple[Predictions, list[Film]]:
+    """What a run's network says of the films of `root`, and all films found there with why some were left out.
 
-    Left out are films that the run was trained or validated on (by their content) and films of classes it does not
-    know.
+    `names` maps the folder's class names to the network's: to one of them, to several joined by "+", which are then one
+    class whose probabilities add up, or to nothing, which leaves those films out. Left out are also films that the run
+    was trained or validated on (by their content) and films of classes the network does not know.
     """
     config = run.config()
+    groups = merged_classes(config.classes, names or {})
+    of_class = {name: group for group in groups for name in group.split("+")}
     seen = {film.sha256 for film in run.films() if film.split in ("train", "validation")}
     films = []
     for film in collect.collect(root):
+        label = (names or {}).get(film.label, film.label)
+        label = of_class.get(label, label)
         reason = film.excluded
         if not reason and film.sha256 in seen:
             reason = "the network was trained or validated on it"
-        elif not reason and film.label not in config.classes:
+        elif not reason and not label:
+            reason = f"class {film.label}, left out as asked"
+        elif not reason and label not in groups:
             reason = f"class {film.label}, which the network does not know"
-        films.append(replace(film, excluded=reason))
-    kept = [film for film in films if not film.excluded]
+        films.append(replace(film, label=label or film.label, split="" if reason else "test", excluded=reason))
+    kept = [film for film in films if film.split]
     if not kept:
-        raise DataError(f"no film of {root} is left to evaluate:\n{collect.summary(films)}")
-    return _on_films(net, kept, config, root, cache), films
+        raise DataError(f"no film of {root} is left to evaluate:\n{collect.summary(films)}\nThe network's classes are "
+                        f"{', '.join(config.classes)}: give other names as --map FOLDER=CLASS")
+    x = train.images(kept, config, root, cache)
+    return _predictions(net, kept, x, range(len(kept)), config, groups), films
 
 
-def _on_films(
-    net: tc.Sequential, films: Sequence[collect.Film], config: Config, root: Path, cache: Path
-) -> dict[str, Any]:
-    x = train.images(films, config, root, cache)
-    t = np.array([config.classes.index(film.label) for film in films])
-    return on_dataset(net, tc.Dataset(x, t), config.classes)
+def merged_classes(classes: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """The classes that are left when those joined by "+" in the values of `names` are one, in the old order.
+
+    >>> merged_classes(("COVID-19", "Normal", "Pneumonia"), {"other": "Normal+Pneumonia"})
+    ('COVID-19', 'Normal+Pneumonia')
+    """
+    group_of = {name: name for name in classes}
+    for wanted in names.values():
+        members = wanted.split("+")
+        unknown = [name for name in members if wanted and name not in classes]
+        if unknown:
+            raise DataError(f"--map names class {unknown[0]!r}, but the network's are {', '.join(classes)}")
+        if len(members) > 1:
+            if any(group_of[name] not in (name, wanted) for name in members):
+                raise DataError(f"--map puts a class into two groups, one of them {wanted!r}: use each class once")
+            group_of.update(dict.fromkeys(members, wanted))
+    return tuple(dict.fromkeys(group_of[name] for name in classes))
+
+
+def _predictions(net: tc.Sequential, films: Sequence[Film], x: np.ndarray, rows: Sequence[int], config: Config,
+                 groups: Sequence[str] = ()) -> Predictions:
+    """The table for `films`, which lie in these rows of x, with the classes joined as `groups` says."""
+    data = tc.Dataset(x, np.zeros(len(x), np.int64), rows)
+    p = tc.evaluate(net, data, config.batch_size).probabilities.astype(np.float64)
+    groups = groups or config.classes
+    joined = [p[:, [config.classes.index(name) for name in group.split("+")]].sum(axis=1) for group in groups]
+    return Predictions.of_films(films, groups, np.stack(joined, axis=1))
 
 
 def predictions(run: Run, net: tc.Sequential, paths: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | DataError]]:

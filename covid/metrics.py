@@ -1,14 +1,15 @@
-"""From predicted classes to the numbers of the paper: confusion matrix, precision, sensitivity, Wilson intervals."""
+"""From predicted classes to the numbers of the paper: confusion matrix, precision, sensitivity and their kin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import sqrt
-from statistics import NormalDist
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from covid.intervals import wilson
 
 
 def confusion_matrix(targets: ArrayLike, outputs: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -41,81 +42,82 @@ def metrics(confusion: ArrayLike, class_names: Sequence[str]) -> dict[str, Any]:
     """Summarise a confusion matrix (rows = output class, columns = target class) in plain JSON types.
 
     With TP, FP, FN and TN counted for one class against the rest: precision TP/(TP+FP), sensitivity TP/(TP+FN),
-    specificity TN/(TN+FP), accuracy (TP+TN)/N, which is Equation 2 of the paper, and support TP+FN. A share of
-    nothing (0/0) is None. "accuracy_interval" is the 95 % Wilson interval of the overall accuracy.
+    specificity TN/(TN+FP), npv (negative predictive value) TN/(TN+FN), f1 2·TP/(2·TP+FP+FN), accuracy (TP+TN)/N,
+    which is Equation 2 of the paper, and support TP+FN. "intervals" holds the 95 % Wilson intervals of the first four,
+    as "accuracy_interval" is that of the overall accuracy. "balanced_accuracy" is the mean sensitivity, over classes
+    with films, "macro_f1" the mean f1, over classes where it is defined, and "majority" the commonest target class
+    with the accuracy of always answering it. A share of nothing (0/0) is None.
 
     >>> result = metrics([[9, 2], [1, 8]], ["sick", "well"])
-    >>> result["accuracy"], result["per_class"]["sick"]["sensitivity"]
-    (0.85, 0.9)
+    >>> result["accuracy"], result["per_class"]["sick"]["sensitivity"], result["majority"]["accuracy"]
+    (0.85, 0.9, 0.5)
     """
     counts = np.asarray(confusion, dtype=np.int64)
     k = len(class_names)
     if counts.shape != (k, k):
         raise ValueError(f"confusion has shape {counts.shape}; for {k} class names it must be ({k}, {k})")
-    n, right = int(counts.sum()), int(np.trace(counts))
-    per_class = {}
-    for i, name in enumerate(class_names):
-        tp = int(counts[i, i])
-        fp, fn = int(counts[i].sum()) - tp, int(counts[:, i].sum()) - tp
-        tn = n - tp - fp - fn
-        per_class[name] = {
-            "precision": _share(tp, tp + fp),
-            "sensitivity": _share(tp, tp + fn),
-            "specificity": _share(tn, tn + fp),
-            "accuracy": _share(tp + tn, n),
-            "support": tp + fn,
-        }
+    n, right, support = int(counts.sum()), int(np.trace(counts)), counts.sum(axis=0)
+    per_class = {name: _of_class(counts, i) for i, name in enumerate(class_names)}
+    commonest = int(support.argmax())
     return {
         "n": n,
         "accuracy": _share(right, n),
         "accuracy_interval": list(wilson(right, n)),
+        "balanced_accuracy": _mean(values["sensitivity"] for values in per_class.values()),
+        "macro_f1": _mean(values["f1"] for values in per_class.values()),
+        "majority": {"class": class_names[commonest] if n else None, "accuracy": _share(int(support[commonest]), n)},
         "classes": list(class_names),
         "confusion": counts.tolist(),
         "per_class": per_class,
     }
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion: the p for which |successes/n − p| ≤ z·√(p(1−p)/n).
+def _of_class(counts: NDArray[np.int64], i: int) -> dict[str, Any]:
+    """The figures of class i against the rest."""
+    tp = int(counts[i, i])
+    fp, fn = int(counts[i].sum()) - tp, int(counts[:, i].sum()) - tp
+    tn = int(counts.sum()) - tp - fp - fn
+    shares = {
+        "precision": (tp, tp + fp),
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "npv": (tn, tn + fn),
+    }
+    return {
+        **{name: _share(*counted) for name, counted in shares.items()},
+        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "accuracy": _share(tp + tn, tp + fp + fn + tn),
+        "support": tp + fn,
+        "intervals": {name: list(wilson(*counted)) if counted[1] else None for name, counted in shares.items()},
+    }
 
-    Unlike p̂ ± z·√(p̂(1−p̂)/n) it stays inside 0 … 1 and is usable for a handful of films; without any film it is
-    (0, 1). Raises ValueError unless 0 ≤ successes ≤ n and 0 < confidence < 1. Source: E. B. Wilson, "Probable
-    inference, the law of succession, and statistical inference", JASA 22 (1927).
 
-    >>> low, high = wilson(22, 23)
-    >>> f"{low:.3f} {high:.3f}"
-    '0.790 0.992'
-    """
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes is {successes} of n = {n}; it must lie between 0 and n")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; give a share between 0 and 1, such as 0.95")
-    if n == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    # At 0 and n the interval ends exactly at 0 and 1; say so despite rounding.
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+COLUMNS = {"precision": "precision", "sensitivity": "sensitivity", "specificity": "specificity", "npv": "NPV",
+           "f1": "F1", "accuracy": "accuracy"}
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
-    """Lay out the result of `metrics` as a text table for the terminal, in percent, "–" where nothing was counted."""
-    columns = ("precision", "sensitivity", "specificity", "accuracy", "support")
-    rows = [("class", *columns)]
+    """Lay out the result of `metrics` as a text table for the terminal, in percent, "–" where nothing was counted.
+
+    Under the figures of a class stand their 95 % Wilson intervals.
+    """
+    rows = [["class", *COLUMNS.values(), "support"]]
     for name, values in metrics["per_class"].items():
-        rows.append((name, *(_percent(values[column]) for column in columns[:-1]), str(values["support"])))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns) + 1)]
+        rows.append([name, *(_percent(values[column]) for column in COLUMNS), str(values["support"])])
+        if any(values["intervals"].values()):
+            rows.append(["", *(_range(values["intervals"].get(column)) for column in COLUMNS), ""])
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
     lines.insert(1, "-" * len(lines[0]))
-    low, high = metrics["accuracy_interval"]
     lines += ["", f"overall accuracy {_percent(metrics['accuracy'])} % of {metrics['n']} films"]
     if metrics["n"]:
-        lines[-1] += f" (95 % interval {_percent(low)}–{_percent(high)})"
+        majority = metrics["majority"]
+        lines[-1] += f" (95 % interval {_range(metrics['accuracy_interval'])})"
+        lines += [f"balanced accuracy {_percent(metrics['balanced_accuracy'])} %: the mean of the sensitivities",
+                  f"always answering {majority['class']} would score {_percent(majority['accuracy'])} %"]
     return "\n".join(lines)
 
 
@@ -123,5 +125,15 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
+def _mean(shares: Iterable[float | None]) -> float | None:
+    """Mean of the shares that are defined."""
+    defined = [share for share in shares if share is not None]
+    return fmean(defined) if defined else None
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _range(interval: Sequence[float] | None) -> str:
+    return f"{_percent(interval[0])}–{_percent(interval[1])}" if interval else ""

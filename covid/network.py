@@ -13,7 +13,7 @@ VARIANTS = ("table", "text")
 
 def paper_network(
     channels: int = 1, classes: int = 3, *, size: int | tuple[int, int] = 224, padding: int | str = 0,
-    variant: str = "table", seed: int = 0, dtype: Any = np.float32,
+    variant: str = "table", mean_of: str = "pixel", seed: int = 0, dtype: Any = np.float32,
 ) -> tc.Sequential:
     """The network of Al-Asfoor & Abed (2020): 52,287 learnables for grey 224×224 films and three classes.
 
@@ -24,6 +24,7 @@ def paper_network(
         padding: of the convolutions, 0 or "same"; the paper leaves it open.
         variant: "table", Table 1's 22 rows after the input layer, or "text", the 22 layers that section 4.1 describes:
             the input layer counted, and one dropout layer, between the two fully connected ones.
+        mean_of: what the input layer subtracts, the mean of each "pixel" or of each "channel"; the paper leaves it open.
         seed: of the weights and dropout masks.
         dtype: np.float32 to train, np.float64 to check gradients.
 
@@ -64,5 +65,5 @@ def paper_network(
     ]
     if variant == "text":
         del table_1[16]  # the text's only dropout layer stands between fc_1 and fc_2
-    films = tc.ImageInput((channels, height, width), normalization="zerocenter", name="input")
+    films = tc.ImageInput((channels, height, width), normalization="zerocenter", mean_of=mean_of, name="input")
     return tc.Sequential([films, *table_1], seed=seed, dtype=dtype)

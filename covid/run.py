@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import tinycnn as tc
 from covid.collect import Film, read_manifest
 from covid.config import Config
 from covid.errors import DataError
+from covid.predictions import Predictions
+from tinycnn import backend
 
 WEIGHTS = ("last", "best")
 
@@ -23,7 +27,9 @@ class Run:
         self.config_file = self.folder / "config.json"
         self.manifest_file = self.folder / "manifest.csv"
         self.history_file = self.folder / "history.csv"
+        self.predictions_file = self.folder / "predictions.csv"
         self.metrics_file = self.folder / "metrics.json"
+        self.environment_file = self.folder / "environment.json"
         self.training_picture = self.folder / "training.png"
         self.confusion_picture = self.folder / "confusion.png"
 
@@ -65,8 +71,39 @@ class Run:
         except ValueError as error:
             raise DataError(f"{error}; restore the file, or train again") from error
 
+    def predictions(self) -> Predictions:
+        """What its network said of the validation and test films."""
+        return Predictions.read(self.predictions_file)
+
+    def metrics(self) -> dict[str, Any]:
+        """What was measured on its test films."""
+        return read_json(self.metrics_file, f"covid evaluate {self.folder} writes it again")
+
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
-        partial = self.metrics_file.with_suffix(".partial")
-        partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.metrics_file)
+        write_json(self.metrics_file, metrics)
+
+    def environment(self) -> dict[str, Any]:
+        """Where and how it was trained."""
+        return read_json(self.environment_file, f"covid train --resume {self.folder} writes it again")
+
+    def write_environment(self, training_seconds: float) -> None:
+        """Write environment.json: the command, the versions, the machine, and how long the training took."""
+        command = shlex.join(["covid", *sys.argv[1:]])
+        write_json(self.environment_file,
+                    {"command": command, "training_seconds": round(training_seconds, 1), **backend.describe()})
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file; DataError, with what writes it again, when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}): {remedy}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -12,7 +12,9 @@ import numpy as np
 from covid.collect import SPLITS, Film, class_names
 from covid.errors import DataError
 
+HOW = ("patient", "paper", "pre")
 _PAPER_TRAIN = 0.8
+_PAPER_FILMS = 123  # films of Cohen's collection in the paper, and films of each class in its pre-experiment
 
 
 def split(
@@ -29,8 +31,12 @@ def split(
     others are left out; a file that has two classes is left out altogether.
 
     how="paper": 80 % of each class, drawn film by film, is "train", the rest is "test", which the paper used for
-    validation too (so: validate on "test"). It takes Kermany's `train` folder alone, keeps duplicates, and lets a
-    patient be on both sides, so its results are too good; `fractions` plays no part.
+    validation too (so: validate on "test"). It takes Kermany's `train` folder alone and 123 of Cohen's films, keeps
+    duplicates, and lets a patient be on both sides, so its results are too good; `fractions` plays no part. Of the full
+    collections 25, 268 and 775 films are for testing, as in the paper.
+
+    how="pre": the paper's pre-experiment, the same with 123 films of each class (98 and 25), or with as many as the
+    smallest class has.
 
     Raises DataError for an unknown `how`, fractions that do not add up to 1, or a class too small for every side.
 
@@ -45,20 +51,44 @@ def split(
     if how == "patient":
         return _by_patient(films, classes, fractions, rng)
     if how == "paper":
-        return _like_the_paper(films, classes, rng)
-    raise DataError(f"split is {how!r}: choose 'patient' or 'paper'")
+        return _by_film(_paper_films(films, rng), classes, rng)
+    if how == "pre":
+        films = _paper_films(films, rng)
+        smallest = min(sum(film.label == name and not film.excluded for film in films) for name in classes)
+        for name in classes:
+            films = _limited(films, name, min(_PAPER_FILMS, smallest), rng)
+        return _by_film(films, classes, rng)
+    raise DataError(f"split is {how!r}: choose one of {', '.join(HOW)}")
 
 
 # ----------------------------------------------------------------------------------------------- the paper
 
 
-def _like_the_paper(films: Sequence[Film], classes: list[str], rng: np.random.Generator) -> list[Film]:
-    result = [
+def _paper_films(films: Sequence[Film], rng: np.random.Generator) -> list[Film]:
+    """The films with those excluded that the paper did not use."""
+    used = [
         replace(film, excluded="paper split uses the train folder only")
         if not film.excluded and film.source == "Kermany" and film.path.split("/")[-3] != "train"
         else film
         for film in films
     ]
+    if any(film.source == "Cohen" for film in used):
+        used = _limited(used, "COVID-19", _PAPER_FILMS, rng)
+    return used
+
+
+def _limited(films: Sequence[Film], name: str, most: int, rng: np.random.Generator) -> list[Film]:
+    """The films with all but `most` of class `name`, drawn at random, excluded."""
+    result = list(films)
+    members = [i for i, film in enumerate(films) if film.label == name and not film.excluded]
+    for i in rng.permutation(members)[most:]:
+        result[i] = replace(result[i], excluded=f"the paper took {most} films of {name}")
+    return result
+
+
+def _by_film(films: Sequence[Film], classes: list[str], rng: np.random.Generator) -> list[Film]:
+    """80 % of each class, drawn film by film, for training; the rest for testing."""
+    result = list(films)
     for name in classes:
         members = [i for i, film in enumerate(result) if film.label == name and not film.excluded]
         n_train = int(_PAPER_TRAIN * len(members) + 0.5)

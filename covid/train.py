@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import tinycnn as tc
-from covid import charts, collect, evaluate, metrics, phantom
+from covid import alexnet, charts, collect, evaluate, metrics, phantom
+from covid.augment import Augmentation
 from covid.collect import Film
 from covid.config import Config
 from covid.errors import DataError
@@ -17,6 +18,8 @@ from covid.network import paper_network
 from covid.preprocess import Settings, pixel_cache
 from covid.run import Run
 from covid.split import split
+from covid.strong import strong_network
+from tinycnn.schedules import Schedule
 
 
 def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") -> Run:
@@ -28,7 +31,7 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     if len(classes) < 2:
         raise DataError(f"training needs at least two classes, but {root} has usable films of {classes}; what was "
                         f"found:\n{collect.summary(films)}")
-    films = split(films, config.split, seed=config.seed)
+    films = split(films, config.split, seed=config.seed if config.split_seed is None else config.split_seed)
     trained = sum(film.split == "train" for film in films)
     if trained < config.batch_size:
         raise DataError(f"the {trained} training films do not fill a batch of {config.batch_size}: give more films, or "
@@ -46,8 +49,9 @@ def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
     run = Run.open(folder)
     config = run.config()
     checkpoint = run.weights_file("last")
-    return _train(run, config, build_network(config), run.films(), data_root(config, cache), cache, device,
-                  checkpoint=checkpoint if checkpoint.is_file() else None)
+    begun = checkpoint.is_file()
+    net = run.network("last") if begun else build_network(config)
+    return _train(run, config, net, run.films(), data_root(config, cache), cache, device, checkpoint if begun else None)
 
 
 def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], root: Path, cache: Path, device: str,
@@ -55,25 +59,37 @@ def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], 
     print(f"films in {root}:\n{collect.summary(films)}\n")
     data = datasets(films, config, root, cache)
     validation = "validation"
-    if config.split == "paper":
+    if config.split != "patient":
         validation = "test"
         print("As in the paper, one hold-out serves for validation and test: the test accuracy is too good.\n")
     trainer = tc.Trainer(
-        net.to(device),
-        tc.SGDM(config.learning_rate, config.momentum, config.weight_decay),
-        tc.PiecewiseSchedule(config.drop_factor, config.drop_period),
+        net.to(device), optimizer(config), schedule(config),
         [tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
-        batch_size=config.batch_size, batch_norm=config.batch_norm, seed=config.seed,
+        batch_size=config.batch_size, balanced=config.balanced, augment=Augmentation() if config.augment else None,
+        batch_norm=config.batch_norm, validation_statistics=config.validation_statistics, seed=config.seed,
     )
     if checkpoint:
         trainer.resume(checkpoint)
     trainer.fit(data["train"], data[validation], epochs=config.epochs)
     charts.training_chart(trainer.history, run.training_picture)
-    result = evaluate.on_dataset(net, data["test"], config.classes, config.batch_size)
-    run.write_metrics(result)
-    charts.confusion_chart(result["confusion"], config.classes, run.confusion_picture)
+    run.write_environment(trainer.seconds)
+    result = evaluate.measured(run, net, cache)
     print(f"\ntest films ({config.split} split):\n{metrics.format_metrics(result)}")
     return run
+
+
+def optimizer(config: Config) -> tc.Optimizer:
+    """The optimizer that `config` asks for."""
+    if config.optimizer == "adam":
+        return tc.Adam(config.learning_rate, weight_decay=config.weight_decay)
+    return tc.SGDM(config.learning_rate, config.momentum, config.weight_decay)
+
+
+def schedule(config: Config) -> Schedule:
+    """The learning rate's course that `config` asks for."""
+    if config.schedule == "cosine":
+        return tc.CosineSchedule()
+    return tc.PiecewiseSchedule(config.drop_factor, config.drop_period)
 
 
 def data_root(config: Config, cache: Path) -> Path:
@@ -86,17 +102,27 @@ def data_root(config: Config, cache: Path) -> Path:
 
 
 def build_network(config: Config) -> tc.Sequential:
-    """The untrained network that `config` asks for."""
-    return paper_network(config.channels, len(config.classes), size=config.size, padding=config.padding,
-                         variant=config.variant, seed=config.seed)
+    """The network that `config` asks for, with random weights, or with those of AlexNet that it names."""
+    if config.weights and config.network != "alexnet":
+        raise DataError("--weights are for AlexNet: add --preset alexnet, or leave them out")
+    shape = {"channels": config.channels, "classes": len(config.classes), "size": config.size, "seed": config.seed}
+    if config.network == "strong":
+        return strong_network(**shape)
+    if config.network == "alexnet":
+        tensors = alexnet.read_weights(config.weights) if config.weights else None
+        net = alexnet.alexnet(**shape, variant=alexnet.variant_of(tensors) if tensors else "caffe")
+        if tensors:
+            print(alexnet.load_weights(net, tensors), "\n")
+        return net
+    return paper_network(**shape, padding=config.padding, variant=config.variant, mean_of=config.mean_of)
 
 
 def datasets(films: Sequence[Film], config: Config, root: Path, cache: Path) -> dict[str, tc.Dataset]:
     """Each split's films as a Dataset of pixels 0 … 255, from one memory-mapped file."""
-    used = [film for film in films if film.split]
-    x = images(used, config, root, cache)
-    t = np.array([config.classes.index(film.label) for film in used])
-    sides = np.array([film.split for film in used])
+    readable = [film for film in films if film.sha256]  # those left out too: then all splits can use one file
+    x = images(readable, config, root, cache)
+    t = np.array([config.classes.index(film.label) if film.split else -1 for film in readable])
+    sides = np.array([film.split for film in readable])
     return {side: tc.Dataset(x, t, np.flatnonzero(sides == side)) for side in collect.SPLITS}
 
 

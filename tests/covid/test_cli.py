@@ -42,8 +42,8 @@ def covid(capsys, *arguments):
 
 def test_train_writes_the_run_folder(run):
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "manifest.csv", "history.csv", "best.safetensors", "last.safetensors", "metrics.json",
-        "training.png", "confusion.png",
+        "config.json", "manifest.csv", "history.csv", "best.safetensors", "last.safetensors", "predictions.csv",
+        "metrics.json", "environment.json", "training.png", "confusion.png",
     }
     films = read_manifest(run / "manifest.csv")
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
@@ -74,7 +74,9 @@ def test_evaluate_repeats_the_metrics_of_training(run, cache, capsys):
 def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run, cache, capsys, tmp_path):
     phantoms = next(cache.glob("phantoms-*"))
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--json", "--cache", cache)
-    assert status == 0 and json.loads(out) == json.loads((run / "metrics.json").read_text())
+    found, own = json.loads(out), json.loads((run / "metrics.json").read_text())
+    assert found.pop("calibration")["temperature"] is None  # no validation films there
+    assert own.pop("calibration")["temperature"] and status == 0 and found == own
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--cache", cache)
     assert "the network was trained or validated on it" in out and out.rstrip().endswith(NOTICE)
 
@@ -164,3 +166,44 @@ def test_an_unknown_option_names_itself(capsys):
     with pytest.raises(SystemExit) as exit_status:
         main(["train", "--optimiser", "adam"])
     assert exit_status.value.code == 2 and "--optimiser" in capsys.readouterr().err
+
+
+def grey(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64), dtype=np.uint8)).save(path)
+
+
+def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp_path):
+    for k in range(6):
+        grey(tmp_path / "corona" / f"{k}.png", k)
+        grey(tmp_path / "other" / f"{k}.png", 10 + k)
+    grey(tmp_path / "empty" / "0.png", 30)
+    evaluate = ("evaluate", run, "--data", tmp_path, "--cache", cache)
+    status, _, err = covid(capsys, *evaluate)
+    assert status == 1 and "no film of" in err and "--map FOLDER=CLASS" in err
+    status, out, _ = covid(capsys, *evaluate, "--json", "--map", "corona=COVID-19", "--map", "empty=",
+                           "--map", "other=Normal+Pneumonia")
+    result = json.loads(out)
+    assert status == 0 and result["classes"] == ["COVID-19", "Normal+Pneumonia"] and result["n"] == 12
+    net = tc.load(run / "last.safetensors")
+    from covid.preprocess import Settings, preprocess, read_grey
+    files = [*sorted((tmp_path / "corona").iterdir()), *sorted((tmp_path / "other").iterdir())]
+    pixels = np.stack([preprocess(read_grey(file), Settings(size=(64, 64))) for file in files])[:, None]
+    sick = net.predict(pixels)[:, 0] > 0.5
+    assert result["per_class"]["COVID-19"]["sensitivity"] == pytest.approx(sick[:6].mean())
+    assert result["per_class"]["COVID-19"]["specificity"] == pytest.approx(1 - sick[6:].mean())
+    status, out, _ = covid(capsys, *evaluate, "--json", "--map", "corona=COVID-19")
+    result = json.loads(out)
+    assert result["n"] == 6 and result["per_class"]["Normal"]["sensitivity"] is None  # no film of it, so no figure
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["--map", "a=COVID"], "--map names class 'COVID', but the network's are COVID-19, Normal, Pneumonia"),
+    (["--map", "a"], "--map is 'a': give FOLDER=CLASS"),
+    (["--map", "a=Normal+Pneumonia", "--map", "b=COVID-19+Normal"], "puts a class into two groups"),
+])
+def test_map_errors(run, cache, capsys, tmp_path, options, words):
+    grey(tmp_path / "a" / "0.png", 1)
+    status, _, err = covid(capsys, "evaluate", run, "--data", tmp_path, "--cache", cache, *options)
+    assert status == 1 and words in err
+    assert "give that folder with --data" in covid(capsys, "evaluate", run, "--cache", cache, *options)[2]

@@ -126,7 +126,7 @@ def test_films_already_left_out_stay_out():
 
 
 def test_paper_split_counts_are_the_papers():
-    films = [film(f"covid-chestxray-dataset/images/{i}", "COVID-19", source="Cohen") for i in range(123)]
+    films = [film(f"covid-chestxray-dataset/images/{i}", "COVID-19", source="Cohen") for i in range(167)]
     films += kermany("train", 1341) + kermany("train", 3875, "Pneumonia")
     films += kermany("test", 234) + kermany("val", 8, "Pneumonia")
     out = split(films, "paper", seed=0)
@@ -137,7 +137,19 @@ def test_paper_split_counts_are_the_papers():
     assert {f.excluded for f in out if "/train/" not in f.path and f.source == "Kermany"} == {
         "paper split uses the train folder only"
     }
+    assert sum(f.excluded == "the paper took 123 films of COVID-19" for f in out) == 167 - 123
     assert split(films, "paper", seed=0) == out != split(films, "paper", seed=1)
+
+
+@pytest.mark.parametrize(("covid", "train", "test"), [(167, 98, 25), (50, 40, 10)])
+def test_pre_experiment_has_123_films_a_class_or_as_many_as_the_smallest(covid, train, test):
+    films = [film(f"covid-chestxray-dataset/images/{i}", "COVID-19", source="Cohen") for i in range(covid)]
+    films += kermany("train", 400) + kermany("train", 600, "Pneumonia") + kermany("test", 9)
+    out = split(films, "pre", seed=0)
+    names = ("COVID-19", "Normal", "Pneumonia")
+    assert counts(out) == {(name, side): n for name in names for side, n in (("train", train), ("test", test))}
+    assert not any(f.split for f in out if "/test/" in f.path)
+    assert split(films, "pre", seed=0) == out != split(films, "pre", seed=1)
 
 
 def test_paper_split_keeps_duplicates_and_takes_all_folders():
@@ -153,7 +165,7 @@ def test_paper_split_when_the_root_is_kermany_itself():
 @pytest.mark.parametrize(
     ("films", "how", "options", "message"),
     [
-        ([film(f"{i}") for i in range(9)], "random", {}, "split is 'random': choose 'patient' or 'paper'"),
+        ([film(f"{i}") for i in range(9)], "random", {}, "split is 'random': choose one of patient, paper, pre"),
         ([], "patient", {}, "no film to split"),
         (kermany("test", 9), "paper", {}, "class Normal has 0 films"),
         (kermany("train", 2), "paper", {}, "class Normal has 2 films .* at least 3"),

@@ -17,16 +17,17 @@ NORMALIZATIONS = ("none", "zerocenter", "zscore")
 class ImageInput(Layer):
     """The first layer of a network: y = x ("none"), x − mean ("zerocenter") or (x − mean) / std ("zscore").
 
-    mean and std are images: each pixel's own over the training set. They are state, saved with the network, and
-    measured by `fit` (the Trainer calls it); until then they are 0 and 1. Pixels keep their scale: nothing divides by
-    255.
+    mean and std are images: each pixel's own over the training set, or all the same in a channel. They are state, saved
+    with the network, and measured by `fit` (the Trainer calls it); until then they are 0 and 1. Pixels keep their
+    scale: nothing divides by 255.
 
     Args:
         shape: (C, H, W) of one image.
         normalization: "none", "zerocenter" or "zscore".
+        mean_of: what mean and std are taken over, each "pixel" or each "channel".
 
     Raises:
-        ValueError: for a shape that is not three positive numbers, or an unknown normalization.
+        ValueError: for a shape that is not three positive numbers, or an unknown normalization or mean_of.
 
     Source: MATLAB's imageInputLayer.
 
@@ -38,14 +39,17 @@ class ImageInput(Layer):
              [ 0., -2.]]]], dtype=float32)
     """
 
-    def __init__(self, shape: tuple[int, int, int], normalization: str = "none", name: str | None = None):
+    def __init__(self, shape: tuple[int, int, int], normalization: str = "none", name: str | None = None,
+                 mean_of: str = "pixel"):
         super().__init__(name)
         if len(shape) != 3 or any(int(size) != size or size < 1 for size in shape):
             raise ValueError(f"shape is {shape!r}: give three positive whole numbers (channels, height, width)")
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is {normalization!r}: choose one of {', '.join(NORMALIZATIONS)}")
         self.shape = tuple(int(size) for size in shape)
-        self.normalization = normalization
+        if mean_of not in ("pixel", "channel"):
+            raise ValueError(f"mean_of is {mean_of!r}: choose \"pixel\" or \"channel\"")
+        self.normalization, self.mean_of = normalization, mean_of
         self.fitted = normalization == "none"
 
     def build(self, input_shape: Shape, dtype: Any, rng: np.random.Generator) -> None:
@@ -72,8 +76,10 @@ class ImageInput(Layer):
             count += 1
         if count == 0:
             raise ValueError("there are no images to measure the mean image on: give at least one")
-        mean = total / count
-        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        mean, square = total / count, squares / count
+        if self.mean_of == "channel":
+            mean, square = (image.mean(axis=(1, 2), keepdims=True) for image in (mean, square))
+        std = np.sqrt(np.maximum(square - mean**2, 0))
         statistics = {"mean": mean, "std": np.where(std < 1e-6, 1, std)}
         for name, array in self.state.items():
             array[...] = get_array_module(array).asarray(statistics[name])
@@ -86,3 +92,16 @@ class ImageInput(Layer):
 
     def backward(self, dy: Array) -> Array:
         return dy / self.state["std"] if self.normalization == "zscore" else dy
+
+
+def checked_pixels(x: Array, number: int = 0) -> Array:
+    """x (N, C, H, W) itself, after making sure that no pixel is NaN or infinite; its first image is called `number`.
+
+    Raises:
+        ValueError: naming the first image that has one.
+    """
+    if x.dtype.kind not in "biu" and not kernels.for_array(x).all_finite(x):
+        image = number + int((~get_array_module(x).isfinite(x)).any(axis=(1, 2, 3)).argmax())
+        raise ValueError(f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
+                         "for instance with numpy.nan_to_num")
+    return x
