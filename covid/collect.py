@@ -12,8 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from covid.duplicates import THUMBNAIL, near_duplicates, perceptual_hash, thumbnail
 from covid.errors import DataError
-from covid.preprocess import unreadable
+from covid.preprocess import decode, reason
 
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
 SPLITS = ("train", "validation", "test")
@@ -61,6 +65,8 @@ def collect(root: Path | str, *, workers: int | None = None) -> list[Film]:
     - Folders: the class is the folder's name (NORMAL, COVID19 and their like become the names above). Nothing tells
       who the patient is, so each file counts as a patient of its own.
 
+    Patients of whom a film looks the same, re-encoded, resized or brightened, are taken for one.
+
     Raises DataError if `root` is missing or holds nothing of this, or if Cohen's metadata.csv is missing or incomplete.
 
     >>> films = collect("data"); print(summary(films))  # doctest: +SKIP
@@ -75,10 +81,27 @@ def collect(root: Path | str, *, workers: int | None = None) -> list[Film]:
         raise DataError(f"no films in {root}; {_EXPECTED}. Unpack archives first")
     kept = [i for i, film in enumerate(films) if not film.excluded]
     checks = process_map(_check, [root / films[i].path for i in kept], "reading films", "film", workers=workers)
-    for i, (sha256, problem) in zip(kept, checks, strict=True):
+    thumbnails = {}
+    for i, (sha256, problem, tiny) in zip(kept, checks, strict=True):
         films[i] = replace(films[i], sha256=sha256, excluded=problem)
+        if tiny is not None:
+            thumbnails[i] = tiny
     _check_classes(films)
-    return films
+    return _joined_patients(films, thumbnails)
+
+
+def _joined_patients(films: Sequence[Film], thumbnails: dict[int, NDArray[np.uint8]]) -> list[Film]:
+    """The films with two patients made one wherever a film of the one looks the same as a film of the other.
+
+    A film re-encoded for another article comes back under another patient's name, and would be on both sides of a split.
+    """
+    places = list(thumbnails)
+    tiny = np.array(list(thumbnails.values())).reshape(-1, THUMBNAIL, THUMBNAIL)
+    patient = {film.patient: film.patient for film in films}
+    for pair in near_duplicates(np.array([perceptual_hash(one) for one in tiny]).reshape(-1, 64), tiny):
+        kept, given_up = (patient[films[places[i]].patient] for i in (pair.first, pair.second))
+        patient = {name: kept if known_as == given_up else known_as for name, known_as in patient.items()}
+    return [replace(film, patient=patient[film.patient]) for film in films]
 
 
 def _check_classes(films: Sequence[Film]) -> None:
@@ -91,14 +114,17 @@ def _check_classes(films: Sequence[Film]) -> None:
             raise DataError(f"class {film.label} has no usable film ({found}): mend the files, or take its folder away")
 
 
-def _check(path: Path) -> tuple[str, str]:
-    """The file's sha256 and no problem, or no sha256 and the problem."""
+def _check(path: Path) -> tuple[str, str, NDArray[np.uint8] | None]:
+    """The file's sha256, no problem and its thumbnail; or no sha256, the problem and none."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        return "", f"unreadable: {error.strerror}"
-    problem = unreadable(io.BytesIO(data))
-    return ("", f"unreadable: {problem}") if problem else (hashlib.sha256(data).hexdigest(), "")
+        return "", f"unreadable: {error.strerror}", None
+    try:
+        grey = decode(io.BytesIO(data))
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        return "", f"unreadable: {reason(error)}", None
+    return hashlib.sha256(data).hexdigest(), "", thumbnail(grey)
 
 
 def _find(root: Path) -> Iterator[Film]:

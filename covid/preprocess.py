@@ -64,21 +64,13 @@ def read_grey(path: Path | str) -> Grey:
     (1024, 1024)
     """
     try:
-        return _decode(path)
+        return decode(path)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise DataError(f"{path} is unreadable: {_reason(error)}; download it again, or remove it") from error
+        raise DataError(f"{path} is unreadable: {reason(error)}; download it again, or remove it") from error
 
 
-def unreadable(file: Path | str | BinaryIO) -> str:
-    """Why `read_grey` would refuse this image, in a few words; empty if it can be read."""
-    try:
-        _decode(file)
-    except Exception as error:  # as in read_grey
-        return _reason(error)
-    return ""
-
-
-def _decode(file: Path | str | BinaryIO) -> Grey:
+def decode(file: Path | str | BinaryIO) -> Grey:
+    """What `read_grey` returns; raises whatever Pillow raises on damaged files."""
     with Image.open(file) as opened:
         image = ImageOps.exif_transpose(opened)  # also reads every pixel, so that a truncated file raises here
         if image.mode.startswith("I"):
@@ -94,7 +86,8 @@ def _decode(file: Path | str | BinaryIO) -> Grey:
         return np.asarray(image.convert("L"))
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file could not be read, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, UnidentifiedImageError):
@@ -175,7 +168,7 @@ def _film_pixels(settings: Settings, job: tuple[Path, str]) -> NDArray[np.uint8]
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} is unreadable: {_reason(error)}; restore it, or start a new run") from error
+        raise DataError(f"{path} is unreadable: {reason(error)}; restore it, or start a new run") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} changed after the manifest was made; restore it, or start a new run")
     return preprocess(read_grey(path), settings)

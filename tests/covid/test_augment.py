@@ -6,7 +6,7 @@ import pytest
 from covid.augment import Augmentation, affine
 from covid.augment import _transformed as transformed
 
-NOTHING = Augmentation(flip=False, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)
+NOTHING = Augmentation(untouched=0, flip=False, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)
 RNG = np.random.default_rng(5)
 FILMS = RNG.integers(0, 256, (40, 1, 16, 12), dtype=np.uint8)
 
@@ -15,8 +15,14 @@ def test_no_limits_no_change():
     np.testing.assert_array_equal(NOTHING(FILMS, np.random.default_rng(0)), FILMS)
 
 
+def test_a_share_of_the_films_is_left_as_it_is():
+    y = Augmentation(untouched=0.7)(FILMS, np.random.default_rng(3))
+    same = [np.array_equal(a, b) for a, b in zip(y, FILMS, strict=True)]
+    assert 20 <= sum(same) <= 36
+
+
 def test_half_the_films_are_mirrored():
-    flipped = Augmentation(flip=True, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)(FILMS, RNG)
+    flipped = Augmentation(untouched=0, flip=True, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)(FILMS, RNG)
     mirrored = [np.array_equal(a, b[:, :, ::-1]) for a, b in zip(flipped, FILMS, strict=True)]
     same = [np.array_equal(a, b) for a, b in zip(flipped, FILMS, strict=True)]
     assert all(np.logical_xor(mirrored, same)) and 10 <= sum(mirrored) <= 30
@@ -43,7 +49,7 @@ def test_zoom_makes_things_larger():
 
 
 def test_contrast_and_brightness_change_levels_only():
-    y = Augmentation(flip=False, shift=0, rotation=0, zoom=0, contrast=0.5, brightness=20)(FILMS, RNG)
+    y = Augmentation(untouched=0, flip=False, shift=0, rotation=0, zoom=0, contrast=0.5, brightness=20)(FILMS, RNG)
     assert y.dtype == np.uint8
     for a, b in zip(FILMS.reshape(40, -1), y.reshape(40, -1), strict=True):
         order = np.argsort(a, kind="stable")

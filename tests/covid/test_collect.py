@@ -234,6 +234,21 @@ def test_damaged_files_say_why(tmp_path):
         assert film.sha256 == expected
 
 
+def test_patients_with_the_same_film_are_one(tmp_path):
+    rows = [row(name, patientid=patient, finding="COVID-19")
+            for name, patient in (("a.png", "1"), ("b.png", "1"), ("copy.jpg", "2"), ("own.png", "2"), ("c.png", "3"))]
+    cohen(tmp_path, rows)
+    rng = np.random.default_rng(8)
+    for name in ("a.png", "b.png", "own.png", "c.png"):  # films as different as noise can be, smooth as films are
+        film = Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8)).resize((160, 160), Image.Resampling.BICUBIC)
+        film.save(tmp_path / "images" / name)
+    with Image.open(tmp_path / "images/b.png") as film:
+        film.resize((90, 100)).point(lambda grey: 0.8 * grey + 20).save(tmp_path / "images/copy.jpg", quality=70)
+    films = by_name(collect(tmp_path))
+    assert {name: film.patient for name, film in films.items()} == {
+        "a.png": "Cohen/1", "b.png": "Cohen/1", "copy.jpg": "Cohen/1", "own.png": "Cohen/1", "c.png": "Cohen/3"}
+
+
 def test_nothing_to_find(tmp_path):
     with pytest.raises(DataError, match="nowhere is not a folder; expected chest_xray"):
         collect(tmp_path / "nowhere")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from covid.collect import Film
 from covid.errors import DataError
-from covid.preprocess import Settings, clip_count, pixel_cache, preprocess, read_grey, unreadable
+from covid.preprocess import Settings, clip_count, pixel_cache, preprocess, read_grey
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 30), dtype=np.uint8)
@@ -74,8 +74,10 @@ def test_sixteen_bits_keep_their_steps(tmp_path, suffix):
 
 
 def test_wider_pixels_are_refused(tmp_path):
-    assert "more than 16 bits" in unreadable(save(tmp_path / "x.tif", np.array([[0, 70000]], np.int32)))
-    assert "floating-point" in unreadable(save(tmp_path / "f.tif", np.ones((2, 2), np.float32)))
+    for pixels, words in ((np.array([[0, 70000]], np.int32), "more than 16 bits"),
+                          (np.ones((2, 2), np.float32), "floating-point")):
+        with pytest.raises(DataError, match=words):
+            read_grey(save(tmp_path / "x.tif", pixels))
 
 
 def test_bilevel(tmp_path):
@@ -98,8 +100,6 @@ def test_damaged_files_are_named(tmp_path):
                          ("none.png", "no such file")):  # fmt: skip
         with pytest.raises(DataError, match=f"{name} is unreadable: {reason}; download it again, or remove it"):
             read_grey(tmp_path / name)
-        assert unreadable(tmp_path / name) == reason
-    assert unreadable(tmp_path / "good.jpg") == ""
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

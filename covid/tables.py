@@ -1,0 +1,20 @@
+"""Text tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def text_table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
+    """Rows of equal length as aligned columns, the first to the left and the others to the right.
+
+    >>> print(text_table([["class", "films"], ["Normal", 12]]))
+    class   films
+    Normal     12
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        indent + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in cells
+    )
