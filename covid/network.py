@@ -24,7 +24,7 @@ def paper_network(
         padding: of the convolutions, 0 or "same"; the paper leaves it open.
         variant: "table", Table 1's 22 rows after the input layer, or "text", the 22 layers that section 4.1 describes:
             the input layer counted, and one dropout layer, between the two fully connected ones.
-        mean_of: what the input layer subtracts, the mean of each "pixel" or of each "channel"; the paper leaves it open.
+        mean_of: what the input layer subtracts the mean of, each "pixel" or each "channel"; the paper leaves it open.
         seed: of the weights and dropout masks.
         dtype: np.float32 to train, np.float64 to check gradients.
 

@@ -78,4 +78,5 @@ class Predictions:
             probabilities = np.stack([column.astype(np.float64) for column in columns[5:]], axis=1)
         except (OSError, ValueError, IndexError) as error:
             raise DataError(f"{path} cannot be read ({error}): covid evaluate of its run writes it again") from error
-        return cls(classes, *columns[:4], targets, probabilities)
+        paths, patients, sources, splits = columns[:4]
+        return cls(classes, paths, patients, sources, splits, targets, probabilities)

@@ -19,10 +19,11 @@ X = RNG.normal(size=(3, 4, 9, 8)).astype(np.float32)
 def make(**options) -> tc.Sequential:
     """Every layer, and of every argument a value that is not its default."""
     net = tc.Sequential([
-        tc.ImageInput((4, 9, 8), normalization="zscore", name="input"),
+        tc.ImageInput((4, 9, 8), normalization="zscore", mean_of="channel", name="input"),
         tc.Conv2D(6, (3, 2), stride=(1, 2), padding=(1, 0, 2, 1), groups=2, bias=False, initializer="he_normal",
                   lr_factors={"weight": 2}, l2_factors={"weight": 0.5}, name="conv_1"),
         tc.BatchNorm2D(eps=1e-3, momentum=0.2, l2_factors={"bias": 0}, name="norm"), tc.ReLU(),
+        tc.CrossChannelNorm(3, alpha=0.1, beta=0.5, k=2, name="across"),
         tc.MaxPool2D((2, 3), stride=(2, 1), padding=(0, 1)), tc.Conv2D(4, 3, padding="same", dilation=2, name="conv_2"),
         tc.AveragePool2D(2, padding=1), tc.Dropout(0.25), tc.GlobalAveragePool2D(), tc.Flatten(),
         tc.FullyConnected(3, lr_factors={"bias": 3}, name="fc"), tc.Softmax(),

@@ -14,6 +14,7 @@ from tinycnn.layers import (
     BatchNorm2D,
     ClassificationOutput,
     Conv2D,
+    CrossChannelNorm,
     Dropout,
     Flatten,
     FullyConnected,
@@ -35,9 +36,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGDM", "Adam", "AveragePool2D", "BatchNorm2D", "Batches", "CSVLog", "Callback", "Checkpoint",
-    "ClassificationOutput", "ConstantSchedule", "Conv2D", "CosineSchedule", "Dataset", "Dropout", "EarlyStopping",
-    "Flatten", "FullyConnected", "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D", "Optimizer",
-    "PiecewiseSchedule", "ReLU", "Sequential", "Softmax", "Trainer", "TrainingTable", "backend", "callbacks",
-    "describe", "evaluate", "get_num_threads", "gradcheck", "initializers", "kernels", "load",
+    "ClassificationOutput", "ConstantSchedule", "Conv2D", "CosineSchedule", "CrossChannelNorm", "Dataset", "Dropout",
+    "EarlyStopping", "Flatten", "FullyConnected", "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D",
+    "Optimizer", "PiecewiseSchedule", "ReLU", "Sequential", "Softmax", "Trainer", "TrainingTable", "backend",
+    "callbacks", "describe", "evaluate", "get_num_threads", "gradcheck", "initializers", "kernels", "load",
     "population_statistics", "set_num_threads",
 ]

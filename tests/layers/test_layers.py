@@ -47,6 +47,15 @@ def test_image_input_cannot_be_fitted_to_that(images, words):
     assert not layer.fitted and not layer.state["mean"].any()
 
 
+def test_mean_and_deviation_of_a_whole_channel():
+    layer = build(tc.ImageInput((2, 2, 2), "zscore", mean_of="channel"), 2, 2, 2)
+    images = np.random.default_rng(3).normal([[[5]], [[90]]], [[[2]], [[30]]], (7, 2, 2, 2))
+    layer.fit(images)
+    for c in range(2):
+        np.testing.assert_allclose(layer.state["mean"][c], images[:, c].mean())
+        np.testing.assert_allclose(layer.state["std"][c], images[:, c].std())
+
+
 def test_batch_norm_training_then_evaluation():
     layer = build(tc.BatchNorm2D(eps=1e-3, momentum=0.25), 2, 2, 2)
     layer.parameters["weight"][...] = 2, 3
@@ -127,6 +136,7 @@ def test_fully_connected_flattens_in_channel_row_column_order():
     (lambda: tc.ImageInput((8, 8)), "three positive whole numbers"),
     (lambda: tc.ImageInput((0, 8, 8)), "three positive whole numbers"),
     (lambda: tc.ImageInput((1, 8, 8), "zerocentre"), "choose one of none, zerocenter, zscore"),
+    (lambda: tc.ImageInput((1, 8, 8), mean_of="image"), "mean_of is 'image': choose"),
     (lambda: tc.BatchNorm2D(eps=0), "eps is 0"),
     (lambda: tc.BatchNorm2D(momentum=2), "momentum is 2"),
     (lambda: tc.BatchNorm2D().output_shape((3,)), "needs images"),

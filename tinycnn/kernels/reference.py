@@ -177,6 +177,35 @@ def batch_norm_backward(dy: Array, x: Array, mean: Array, variance: Array, weigh
     return dx * (weight * inverse_std)[:, None, None], dweight, dbias
 
 
+# --- Cross-channel normalization -------------------------------------------------------------------------------------
+
+
+def cross_channel_norm_forward(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
+    """y[c] = x[c] / s[c]^β,   s[c] = k + α/size · Σ_j x[j]², j from c − ⌊size/2⌋ to c + ⌊(size−1)/2⌋, where it exists.
+
+    The same at every pixel: x (N, C, H, W) → y (N, C, H, W).
+    """
+    s = k + alpha / size * _neighbour_sums(x * x, size // 2, (size - 1) // 2)
+    return x * s**-beta
+
+
+def cross_channel_norm_backward(dy: Array, x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
+    """dx[c] = dy[c] / s[c]^β − 2·α·β/size · x[c] · Σ_j dy[j]·x[j] / s[j]^(β+1), over the j whose sum s[j] holds x[c].
+
+    x[c] is in s[j] for j from c − ⌊(size−1)/2⌋ to c + ⌊size/2⌋: the forward window, mirrored. All are (N, C, H, W).
+    """
+    s = k + alpha / size * _neighbour_sums(x * x, size // 2, (size - 1) // 2)
+    ratio = dy * x * s ** (-beta - 1)
+    return dy * s**-beta - 2 * alpha * beta / size * x * _neighbour_sums(ratio, (size - 1) // 2, size // 2)
+
+
+def _neighbour_sums(x: Array, before: int, after: int) -> Array:
+    """y[c] = Σ x[j] over the channels j from c − before to c + after that exist: (N, C, H, W) → (N, C, H, W)."""
+    c = x.shape[1]
+    padded = get_array_module(x).pad(x, ((0, 0), (before, after), (0, 0), (0, 0)))
+    return sum(padded[:, first:first + c] for first in range(before + after + 1))
+
+
 # --- Activation ------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from tinycnn.layers.base import Layer
 from tinycnn.layers.batch_norm2d import BatchNorm2D
 from tinycnn.layers.classification_output import ClassificationOutput
 from tinycnn.layers.conv2d import Conv2D
+from tinycnn.layers.cross_channel_norm import CrossChannelNorm
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.flatten import Flatten
 from tinycnn.layers.fully_connected import FullyConnected
@@ -13,6 +14,6 @@ from tinycnn.layers.relu import ReLU
 from tinycnn.layers.softmax import Softmax
 
 __all__ = [
-    "AveragePool2D", "BatchNorm2D", "ClassificationOutput", "Conv2D", "Dropout", "Flatten", "FullyConnected",
-    "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D", "ReLU", "Softmax",
+    "AveragePool2D", "BatchNorm2D", "ClassificationOutput", "Conv2D", "CrossChannelNorm", "Dropout", "Flatten",
+    "FullyConnected", "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D", "ReLU", "Softmax",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -68,7 +70,13 @@ class ClassificationOutput(Layer):
         """The class weights as an array beside `like`, or None."""
         if self.class_weights is None:
             return None
-        return get_array_module(like).asarray(self.class_weights, like.dtype)
+        return _array(get_array_module(like), tuple(self.class_weights), like.dtype)
+
+
+@functools.cache
+def _array(xp: ModuleType, numbers: tuple[float, ...], dtype: np.dtype[Any]) -> Array:
+    """The numbers as an array, made once: copying them to a GPU in every step would not do in a recording."""
+    return xp.asarray(numbers, dtype)
 
 
 def checked_labels(t: Any, n: int, classes: int) -> Array:
