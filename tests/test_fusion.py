@@ -54,8 +54,11 @@ def test_which_runs_are_fused():
     fast = make("plain", fuse=True).plan
     assert [type(layer).__name__ for layer in fast] == [
         "ImageInput", "ConvBlock", "ConvBlock", "FullyConnected", "SoftmaxCrossEntropy"]
-    plain = make("plain", fuse=False)
-    assert plain._exact_plan == plain.plan == plain.layers
+    assert [type(layer).__name__ for layer in make("plain", fuse=True)._inference_plan] == [
+        "ImageInput", "ConvBlocks", "FullyConnected", "SoftmaxCrossEntropy"]
+    plain, single = make("plain", fuse=False), make("plain", fuse=True, twice=False)
+    assert plain._exact_plan == plain.plan == plain._inference_plan == plain.layers
+    assert single._inference_plan == single.plan
     for pool in (tc.MaxPool2D(3), tc.MaxPool2D(2, stride=1), tc.MaxPool2D(2, padding=1), tc.AveragePool2D(2)):
         assert fusion.conv_block([tc.Conv2D(2, 3), tc.BatchNorm2D(), tc.ReLU(), pool]) is None
 
@@ -96,10 +99,11 @@ def test_the_gradient_of_the_images_equals_that_of_the_layers(conv):
     np.testing.assert_array_equal(block.backward(copy), dx)  # a second time: nothing kept has changed
 
 
+@pytest.mark.parametrize("twice", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
-def test_prediction_equals_the_layers(conv, dtype):
-    fused, layers = make(conv, True, dtype), make(conv, False, dtype)
+def test_prediction_equals_the_layers(conv, dtype, twice):
+    fused, layers = make(conv, True, dtype, twice), make(conv, False, dtype, twice)
     x, tolerance = images(9, dtype), 1e-4 if dtype == np.float32 else 1e-10
     np.testing.assert_allclose(fused.predict(x, 4), layers.forward(x), rtol=tolerance, atol=tolerance)
     np.testing.assert_array_equal(fused.predict(x, 4)[:4], fused.predict(x[:4]))

@@ -149,3 +149,10 @@ def test_a_forked_child_does_not_wait_for_its_parents_lock():
 def test_exit_is_silent():
     code = "from tinycnn import memory; import numpy; a = memory.empty((10**6,), numpy.float32); b = [a]; b.append(b)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b""
+
+
+def test_arrays_may_outlive_the_modules_names():
+    """At exit Python sets a module's names to None, and may let go of some arrays only after that."""
+    code = ("from tinycnn import memory; import numpy; a = memory.empty((10**6,), numpy.float32); "
+            "vars(memory).update(dict.fromkeys(vars(memory))); del a")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b""

@@ -1,7 +1,9 @@
 """Threads for the kernels: every piece once, errors surface, and nothing hangs."""
 
+import itertools
 import os
 import threading
+import time
 from collections import Counter
 from functools import partial
 
@@ -9,7 +11,7 @@ import pytest
 
 import tinycnn as tc
 from tinycnn import parallel
-from tinycnn.parallel import parallel_for, parallel_ranges
+from tinycnn.parallel import parallel_for, parallel_ranges, together
 
 
 @pytest.fixture(params=[1, 2, 5], autouse=True)
@@ -57,6 +59,54 @@ def test_errors_surface_and_the_pool_goes_on(bad):
     done = []
     parallel_for(done.append, 9)
     assert len(done) == 9
+
+
+def test_together_everybody_comes(threads):
+    meeting, names = threading.Barrier(threads, timeout=10), set()
+
+    def work() -> None:
+        names.add(threading.get_ident())
+        meeting.wait()  # passes only if all threads are at work at once
+
+    for _ in range(3):
+        names.clear()
+        together(work)
+        assert len(names) == threads
+
+
+def test_together_waits_for_nobody(threads):
+    """The other threads are busy for long: this one does the work, and they need not look at it any more."""
+    release, busy, calls = threading.Event(), threading.Semaphore(0), []
+
+    def occupy() -> None:
+        if threading.current_thread() is not here:
+            busy.release()
+            release.wait(10)
+
+    here = threading.current_thread()
+    together(occupy)
+    assert all(busy.acquire(timeout=10) for _ in range(threads - 1))
+    begin = time.monotonic()
+    together(lambda: calls.append(threading.current_thread()))
+    assert time.monotonic() - begin < 5 and calls == [here]
+    release.set()
+    parallel_for(lambda _: None, 20)
+    assert calls == [here]
+
+
+def test_together_within_a_piece_is_alone():
+    calls = itertools.count()
+    parallel_for(lambda _: together(lambda: next(calls)), 7)
+    assert next(calls) == 7
+
+
+def test_together_raises_what_its_own_call_raised():
+    def work() -> None:
+        raise LookupError("from here")
+
+    with pytest.raises(LookupError, match="from here"):
+        together(work)
+    parallel_for(lambda _: None, 5)
 
 
 def test_nested_calls():

@@ -7,10 +7,11 @@ fused layer keeps the originals in `parts`: they own the parameters and receive 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinycnn import kernels
 from tinycnn.layers import BatchNorm2D, ClassificationOutput, Conv2D, Layer, MaxPool2D, ReLU, Softmax
-from tinycnn.layers.base import Array
+from tinycnn.layers.base import Array, Shape
 
 Rule = Callable[[Sequence[Layer]], "tuple[Layer, int] | None"]
 
@@ -85,14 +86,27 @@ class ConvBlock(Layer):
             for part in self.parts:
                 x = part.forward(x, training)
             return x
-        weights = (conv.parameters["weight"], conv.parameters.get("bias"),
-                   norm.parameters["weight"], norm.parameters["bias"])
         if not training:
-            statistics = norm.state["running_mean"], norm.state["running_var"]
-            return k.conv_block_inference(x, *weights, *statistics, norm.eps, *conv.geometry(x.shape[2:]))
-        y, self.kept = k.conv_block_forward(x, *weights, norm.eps, *conv.geometry(x.shape[2:]))
+            return k.conv_blocks_inference(x, [self.for_inference(x.shape[2:])])
+        y, self.kept = k.conv_block_forward(x, *self._weights(), norm.eps, *conv.geometry(x.shape[2:]))
         norm.track(self.kept.mean, self.kept.variance, self.kept.values)
         return y
+
+    def for_inference(self, size: tuple[int, int]) -> tuple[Any, ...]:
+        """What the kernel `conv_blocks_inference` asks for each block, for images of `size` (H, W)."""
+        conv, norm, _, _ = self.parts
+        statistics = norm.state["running_mean"], norm.state["running_var"]
+        return *self._weights(), *statistics, norm.eps, *conv.geometry(size)
+
+    def _weights(self) -> tuple[Array, Array | None, Array, Array]:
+        conv, norm, _, _ = self.parts
+        return (conv.parameters["weight"], conv.parameters.get("bias"),
+                norm.parameters["weight"], norm.parameters["bias"])
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        for part in self.parts:
+            input_shape = part.output_shape(input_shape)
+        return input_shape
 
     def backward(self, dy: Array) -> Array:
         return self._backward(dy, input_gradient=True)
@@ -123,3 +137,30 @@ def conv_block(layers: Sequence[Layer]) -> tuple[Layer, int] | None:
             if windows_fit and conv.algorithm != "im2col":
                 return ConvBlock(conv, norm, relu, pool), 4
     return None
+
+
+class ConvBlocks(Layer):
+    """Several ConvBlocks in a row, in evaluation, as one: x (N, C, H, W) → y (N, O, PH, PW), on threads woken once."""
+
+    def __init__(self, blocks: Sequence[ConvBlock]):
+        super().__init__(" + ".join(str(block.name) for block in blocks))
+        self.parts = tuple(blocks)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        k = kernels.for_array(x)
+        if training or not hasattr(k, "conv_blocks_inference"):
+            for block in self.parts:
+                x = block.forward(x, training)
+            return x
+        shape, blocks = x.shape[1:], []
+        for block in self.parts:
+            blocks.append(block.for_inference(shape[1:]))
+            shape = block.output_shape(shape)
+        return k.conv_blocks_inference(x, blocks)
+
+
+def conv_blocks(layers: Sequence[Layer]) -> tuple[Layer, int] | None:
+    """The rule ConvBlock → ConvBlock → …; its layer has no backward pass."""
+    others = (i for i, layer in enumerate(layers) if not isinstance(layer, ConvBlock))
+    blocks: Any = layers[:next(others, len(layers))]
+    return (ConvBlocks(blocks), len(blocks)) if len(blocks) > 1 else None

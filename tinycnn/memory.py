@@ -12,6 +12,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,10 @@ class _Lease:
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str,
                                     "data": (address + -address % ALIGNMENT, False)}
 
-    def __del__(self) -> None:
+    def __del__(self, give_back: Callable[[np.ndarray], None] = _returned.append) -> None:
         # The garbage collector may run this anywhere, even while this thread holds the lock: so it must not take it.
-        _returned.append(self._block)
+        # At exit it may run when this module's names are gone already: so it brings what it calls along.
+        give_back(self._block)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -43,21 +43,25 @@ def set_num_threads(n: int) -> None:
         _pool = None  # the next call makes one of the new size; work under way keeps the old one
 
 
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(1, _num_threads - 1), "tinycnn")  # the caller works, too
+        return _pool
+
+
 def parallel_for(work: Callable[[int], None], pieces: int) -> None:
     """Call work(0) … work(pieces − 1), each once, on up to `get_num_threads()` threads; raises what a piece raised.
 
     Called again from within a piece, it runs that piece's work one by one: the threads are busy already.
     """
-    global _pool
     threads = min(_num_threads, pieces)
     if threads <= 1 or is_serial():
         for piece in range(pieces):
             work(piece)
         return
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(_num_threads, "tinycnn")
-        pool = _pool
+    pool = _threads()
     queue = itertools.count()  # next() on it is atomic: whoever is free takes the next piece
 
     def drain() -> None:
@@ -76,6 +80,21 @@ def parallel_for(work: Callable[[int], None], pieces: int) -> None:
         wait(others)
     for other in others:
         other.result()
+
+
+def together(work: Callable[[], None]) -> None:
+    """Call work() on this thread, and on the others as soon as they are free; returns when this thread's call does.
+
+    For compiled work that takes job after job from a common store, and returns only when all of them are done: then it
+    is not necessary to wait until the others have come back, nor even until they have come.
+    """
+    pool = None if is_serial() else _threads()
+    others = [pool.submit(work) for _ in range(_num_threads - 1)] if pool else []
+    try:
+        work()
+    finally:
+        for other in others:
+            other.cancel()
 
 
 def parallel_ranges(work: Callable[[int, int], None], count: int, pieces: int) -> None:

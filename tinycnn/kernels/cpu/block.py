@@ -36,24 +36,6 @@ class Kept(NamedTuple):
     values: int  # of z in each channel
 
 
-def conv_block_inference(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, gamma: np.ndarray,
-                         beta: np.ndarray, mean: np.ndarray, variance: np.ndarray, eps: float, stride: Pair,
-                         padding: Padding, dilation: Pair, groups: int) -> np.ndarray:
-    """y (N, O, PH, PW) for given statistics: batch norm becomes part of the weights, and z is never stored."""
-    scale = gamma / np.sqrt(variance + x.dtype.type(eps))
-    weight = weight * scale[:, None, None, None]
-    bias = beta - mean * scale if bias is None else beta + (bias - mean) * scale
-    chunks, (oh, ow) = _chunks(x, weight, stride, padding, dilation)
-    y = memory.empty((len(x), len(weight), oh // 2, ow // 2), x.dtype)
-
-    def work(k: int) -> None:
-        z = conv2d_forward(x[chunks[k]], weight, bias, stride, padding, dilation, groups)
-        relu_pool(z, y[chunks[k]])
-
-    parallel.parallel_for(work, len(chunks))
-    return y
-
-
 def conv_block_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, gamma: np.ndarray, beta: np.ndarray,
                        eps: float, stride: Pair, padding: Padding, dilation: Pair, groups: int
                        ) -> tuple[np.ndarray, Kept]:
@@ -159,20 +141,6 @@ def channel_moments(z, out):  # type: ignore[no-untyped-def]
         count = n * height * width
         out[0, c] = centre + first / count
         out[1, c] = max(0.0, second - first * first / count) if second == second else second
-
-
-@njit(**OPTIONS)
-def relu_pool(z, y):  # type: ignore[no-untyped-def]
-    """y = max(0, largest z of each 2 × 2 window)."""
-    zero, two, one = z.dtype.type(0), np.uint64(2), np.uint64(1)
-    for image in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            for i in range(y.shape[2]):
-                target, above, below = y[image, c, i], z[image, c, 2 * i], z[image, c, 2 * i + 1]
-                for j in range(len(target)):
-                    k = two * np.uint64(j)  # unsigned, so that no index can be negative, and the loop becomes vectors
-                    left, right = max(above[k], below[k]), max(above[k + one], below[k + one])
-                    target[j] = max(max(left, right), zero)
 
 
 @njit(**OPTIONS)

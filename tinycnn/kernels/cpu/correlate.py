@@ -116,45 +116,69 @@ def pack_weights(first_block, last_block, packed, weight, taps, step, filters): 
 
 
 @njit(**OPTIONS)
+def place_of(job, g):  # type: ignore[no-untyped-def]
+    """(batch of images, group, strip, split) of a job: they are numbered in this order."""
+    strip = job // g.splits
+    group = strip // g.strips
+    return group // g.groups, group % g.groups, strip % g.strips, job % g.splits
+
+
+@njit(**OPTIONS)
 def correlate(first, last, x, weights, offsets, phases, bias, y, buffer, g):  # type: ignore[no-untyped-def]
-    """Jobs first … last − 1 of y = bias + weights ⋆ x; a job is (batch of images, group, strip, split), so ordered.
+    """Jobs first … last − 1 of y = bias + weights ⋆ x.
 
     A row of `phases` is (first output row, first output column, first tap, end of taps): one for the forward pass, one
     for each phase of the stride for the input gradient.
     """
-    width = VECTORS * simd.lanes(buffer)
-    scratch = np.empty(ROWS * width, buffer.dtype)
     plane = g.out_h * g.out_w
+    scratch = new_scratch(buffer)
     for job in range(first, last):
-        split = job % g.splits
-        strip = job // g.splits % g.strips
-        group = job // g.splits // g.strips % g.groups
-        batch = job // g.splits // g.strips // g.groups
+        place = place_of(job, g)
+        batch, group, strip, _ = place
         fill_buffer(buffer, x, batch, group, strip, g)
-        images = min(g.images, g.n - batch * g.images)
         for top, left, tap, end in phases:
-            rows = min(g.strip_rows, (g.out_h - top + g.out_step_h - 1) // g.out_step_h - strip * g.strip_rows)
-            columns = (g.out_w - left + g.out_step_w - 1) // g.out_step_w
-            if rows <= 0 or columns <= 0:
-                continue
-            phase_weights = (group * len(offsets) + tap) * g.blocks * ROWS
             corner = (batch * g.images * g.groups + group) * g.filters * plane
             corner += (top + strip * g.strip_rows * g.out_step_h) * g.out_w + left
-            for q in range(0, ((images - 1) * g.image_rows + rows - 1) * g.row + columns, width):
-                for block in range(split * g.blocks // g.splits, (split + 1) * g.blocks // g.splits):
-                    tile = simd.broadcast_rows(bias, (group * g.blocks + block) * ROWS)
-                    column = phase_weights + block * (end - tap) * ROWS
-                    for t in range(tap, end):
-                        tile = simd.add_outer(tile, weights, column, buffer, q + offsets[t])
-                        column += ROWS
-                    store_tile(tile, y, corner + block * ROWS * plane, min(ROWS, g.filters - block * ROWS), q, images,
-                               rows, columns, scratch, g)
+            correlate_strip(place, (top, left, tap, end), buffer, weights, offsets, bias, y, corner, plane,
+                            g.groups * g.filters * plane, scratch, g)
+
+
+@njit(**OPTIONS)
+def new_scratch(buffer):  # type: ignore[no-untyped-def]
+    """Room for one tile, for outputs that do not lie next to each other."""
+    return np.empty(ROWS * VECTORS * simd.lanes(buffer), buffer.dtype)
+
+
+@njit(**OPTIONS)
+def correlate_strip(place, phase, buffer, weights, offsets, bias, y, corner, plane, image, scratch, g):  # type: ignore[no-untyped-def]
+    """One job's outputs of one phase, from the filled buffer into y.
+
+    In y the group's first filter begins, as far as this strip goes, at `corner`; the next filter lies `plane`, the next
+    image `image` further on.
+    """
+    batch, group, strip, split = place
+    top, left, tap, end = phase
+    width = VECTORS * simd.lanes(buffer)
+    images = min(g.images, g.n - batch * g.images)
+    rows = min(g.strip_rows, (g.out_h - top + g.out_step_h - 1) // g.out_step_h - strip * g.strip_rows)
+    columns = (g.out_w - left + g.out_step_w - 1) // g.out_step_w
+    if rows <= 0 or columns <= 0:
+        return
+    phase_weights = (group * len(offsets) + tap) * g.blocks * ROWS
+    for q in range(0, ((images - 1) * g.image_rows + rows - 1) * g.row + columns, width):
+        for block in range(split * g.blocks // g.splits, (split + 1) * g.blocks // g.splits):
+            tile = simd.broadcast_rows(bias, (group * g.blocks + block) * ROWS)
+            column = phase_weights + block * (end - tap) * ROWS
+            for t in range(tap, end):
+                tile = simd.add_outer(tile, weights, column, buffer, q + offsets[t])
+                column += ROWS
+            store_tile(tile, y, corner + block * ROWS * plane, plane, image, min(ROWS, g.filters - block * ROWS), q,
+                       images, rows, columns, scratch, g)
 
 
 @njit(**OPTIONS, inline="always")
-def store_tile(tile, y, start, filters, q, images, rows, columns, scratch, g):  # type: ignore[no-untyped-def]
+def store_tile(tile, y, start, plane, image, filters, q, images, rows, columns, scratch, g):  # type: ignore[no-untyped-def]
     """Store the tile of positions q, q + 1 … : those of them that are outputs."""
-    plane = g.out_h * g.out_w
     width = VECTORS * simd.lanes(y)
     if g.out_step_w > 1:
         simd.store(tile, scratch, 0, width, ROWS, 0, width)
@@ -163,7 +187,7 @@ def store_tile(tile, y, start, filters, q, images, rows, columns, scratch, g):  
     while begin < width:
         m, r = i // g.image_rows, i % g.image_rows
         if m < images and r < rows:
-            target = start + m * g.groups * g.filters * plane + r * g.out_step_h * g.out_w
+            target = start + m * image + r * g.out_step_h * g.out_w
             low, high = max(0, begin), min(width, begin + columns)
             if g.out_step_w == 1:
                 simd.store(tile, y, target - begin, plane, filters, low, high)

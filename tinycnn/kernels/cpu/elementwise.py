@@ -75,10 +75,11 @@ def _all_contiguous(*arrays: np.ndarray) -> bool:
 
 @njit(**OPTIONS)
 def _zero_sums(first: int, last: int, x: Any, sums: Any) -> None:
+    zero = x.dtype.type(0)
     for k in range(first, last):
-        total = x.dtype.type(0)
-        for value in x[k * FINITE_BLOCK:(k + 1) * FINITE_BLOCK]:
-            total += value * x.dtype.type(0)
+        block, total = x[k * FINITE_BLOCK:(k + 1) * FINITE_BLOCK], zero
+        for i in range(len(block)):  # by index: going through the block itself would not become vectors
+            total += block[i] * zero
         sums[k] = total
 
 

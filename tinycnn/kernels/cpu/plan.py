@@ -12,6 +12,7 @@ from tinycnn.kernels.cpu.simd import ROWS, VECTOR_BYTES, VECTORS
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
 BUFFER_BYTES = 384 * 1024  # the part of the L2 cache for one strip of the source
+POOLED_BYTES = 384 * 1024  # and, where it is pooled at once, for the strip's output
 SPREAD_POSITIONS = 1280  # of dy at a time in the weight gradient: ROWS channels of them nearly fit the L1 cache
 JOBS = 8  # as many as let threads of unequal speed finish together
 
@@ -28,19 +29,31 @@ class Plan(NamedTuple):
     buffer_size: int  # elements
     spread_size: int
 
+    @property
+    def strip_size(self) -> int:
+        """Elements of the output that one job makes."""
+        g = self.layout
+        return g.images * -(-g.blocks // g.splits) * ROWS * g.strip_rows * g.out_w
+
 
 @lru_cache(maxsize=256)
 def forward_plan(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], stride: Pair, padding: Padding,
-                 dilation: Pair, groups: int, itemsize: int) -> Plan:
-    """Outputs from x: for the forward pass and for the weight gradient."""
+                 dilation: Pair, groups: int, itemsize: int, pooled: bool = False) -> Plan:
+    """Outputs from x: for the forward pass and for the weight gradient.
+
+    With `pooled` they will be pooled by twos strip by strip: no window lies in two strips, and a last odd row is left
+    out.
+    """
     n, _, h, w = x_shape
     o, channels, kh, kw = weight_shape
     out = output_shape((h, w), (kh, kw), stride, padding, dilation)
+    if pooled:
+        out = out[0] // 2 * 2, out[1]
     down, phase_h = np.divmod(np.arange(kh) * dilation[0], stride[0])
     right, phase_w = np.divmod(np.arange(kw) * dilation[1], stride[1])
     phases = int(phase_h.max()) + 1, int(phase_w.max()) + 1
     layout = _layout(n, groups, channels, (h, w), o // groups, stride, phases, (-padding[0], -padding[2]),
-                     (int(down.max()), int(right.max())), out, (1, 1), itemsize)
+                     (int(down.max()), int(right.max())), out, (1, 1), itemsize, pooled)
     plane = (np.arange(channels)[:, None, None] * phases[0] + phase_h[:, None]) * phases[1] + phase_w
     offsets = (plane * layout.images * layout.image_rows + down[:, None]) * layout.row + right
     return _plan(layout, offsets.reshape(-1), np.arange(offsets.size), [(0, 0, 0, offsets.size)], itemsize)
@@ -95,21 +108,24 @@ def _plan(layout: Layout, offsets: np.ndarray, taps: np.ndarray, phases: list[tu
 
 
 def _layout(n: int, groups: int, channels: int, size: Pair, filters: int, stride: Pair, phases: Pair, origin: Pair,
-            halo: Pair, out: Pair, out_step: Pair, itemsize: int) -> Layout:
+            halo: Pair, out: Pair, out_step: Pair, itemsize: int, pooled: bool = False) -> Layout:
     """Cut the output into strips whose buffer fits the cache, and into enough jobs even if there is one image."""
     rows, columns = -(-out[0] // out_step[0]), -(-out[1] // out_step[1])
     row = _period(columns, halo[1], size[1], origin[1], stride[1])
     image_rows = _period(rows, halo[0], size[0], origin[0], stride[0])
     buffer_rows = BUFFER_BYTES // (channels * phases[0] * phases[1] * row * itemsize)
     blocks = -(-filters // ROWS)
-    strips = -(-rows // max(1, min(rows, buffer_rows - halo[0])))
+    pooled_rows = POOLED_BYTES // (blocks * ROWS * columns * itemsize) if pooled else rows
+    strips = -(-rows // max(1, min(rows, buffer_rows - halo[0], pooled_rows)))
     if n * groups * strips < JOBS:
         strips = max(strips, min(rows, -(-JOBS // (n * groups)), rows * row // 256))
-    strip_rows = -(-rows // strips)
+    unit = 2 if pooled else 1
+    strip_rows = -(-rows // (strips * unit)) * unit
     strips = -(-rows // strip_rows)
     images = 1
     if strips == 1:
-        most = min(n, n * groups * blocks // (2 * JOBS), buffer_rows // image_rows)
+        most = min(n, n * groups * blocks // (2 * JOBS), buffer_rows // image_rows,
+                   pooled_rows // rows if pooled else n)
         images = _images_together(most, image_rows * row, VECTORS * VECTOR_BYTES // itemsize)
     else:
         image_rows = strip_rows + halo[0]

@@ -212,13 +212,42 @@ def _sum_lanes(builder: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]
     unsummed = vectors[0].type.count
     while unsummed > 1:
         lanes = vectors[0].type.count * (2 if len(vectors) > 1 else 1)
-        even, odd = ([ir.IntType(32)(k) for k in range(first, lanes, 2)] for first in (0, 1))
-        kind = ir.VectorType(ir.IntType(32), lanes // 2)
         pairs = zip(vectors[::2], vectors[1::2] or vectors, strict=True)
-        vectors = [builder.fadd(builder.shuffle_vector(a, b, ir.Constant(kind, even)),
-                                builder.shuffle_vector(a, b, ir.Constant(kind, odd))) for a, b in pairs]
+        vectors = [builder.fadd(*_even_and_odd(builder, a, b, lanes)) for a, b in pairs]
         unsummed //= 2
     return vectors
+
+
+def _even_and_odd(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, count: int | None = None
+                  ) -> tuple[ir.Value, ir.Value]:
+    """The elements at even, and those at odd positions, of the first `count` (all) of a and b end to end."""
+    positions = range(count or 2 * a.type.count)
+    kind = ir.VectorType(ir.IntType(32), len(positions) // 2)
+    even, odd = (builder.shuffle_vector(a, b, ir.Constant(kind, [ir.IntType(32)(k) for k in positions[first::2]]))
+                 for first in (0, 1))
+    return even, odd
+
+
+@intrinsic
+def relu_pool(typingctx, source, above, below, target, index, count):  # type: ignore[no-untyped-def]
+    """target[index + j] = max(0, source[above + 2·j], source[above + 2·j + 1], the same from below), for j < count.
+
+    One vector at most: count is 1 to lanes, or more for all lanes. Reads 2 · lanes elements whatever the count.
+    """
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        from_, to = _Array(context, builder, source, args[0]), _Array(context, builder, target, args[3])
+        lanes = _vector(source.dtype).count
+        columns = [_larger(builder, *(from_.load(row, half) for row in args[1:3])) for half in (0, lanes)]
+        even, odd = _even_and_odd(builder, *columns)
+        largest = _larger(builder, _larger(builder, even, odd), ir.Constant(even.type, None))
+        to.store_masked(largest, _range_mask(builder, args[5].type(0), args[5], 0, lanes), args[4], 0)
+        return context.get_dummy_value()
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), codegen
+
+
+def _larger(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """The larger of a and b, lane by lane; a where one of them is NaN."""
+    return builder.select(builder.fcmp_ordered("<", a, b), b, a)
 
 
 @intrinsic
