@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import oracles
-from tinycnn.kernels import cpu, reference
 
-BOTH = (reference, cpu)
 TOLERANCE = {np.float32: {"rtol": 2e-5, "atol": 5e-5}, np.float64: {"rtol": 1e-12, "atol": 1e-12}}
 
 
@@ -51,42 +49,40 @@ def test_stride_padding_and_dilation_by_hand(kernels):
 
 
 @settings(max_examples=60, deadline=None)
-@given(convolutions())
-def test_equals_loops(case):
+@given(case=convolutions())
+def test_equals_loops(kernels, case):
     x, weight, bias, dy, arguments = case
     expected, backward = oracles.conv2d(x, weight, bias, *arguments)
     dx, dweight, dbias = backward(dy)
-    for kernels in BOTH:
-        close = {**TOLERANCE[x.dtype.type], "err_msg": kernels.__name__}
-        y = kernels.conv2d_forward(x, weight, bias, *arguments)
-        assert y.dtype == x.dtype
-        np.testing.assert_allclose(y, expected, **close)
-        np.testing.assert_allclose(kernels.conv2d_backward_input(dy, weight, x.shape, *arguments), dx, **close)
-        got = kernels.conv2d_backward_weight(dy, x, weight.shape[2:], *arguments)
-        np.testing.assert_allclose(got, dweight, **close)
-        np.testing.assert_allclose(kernels.conv2d_backward_bias(dy), dbias, **close)
+    close = {**TOLERANCE[x.dtype.type], "err_msg": kernels.__name__}
+    y = kernels.conv2d_forward(x, weight, bias, *arguments)
+    assert y.dtype == x.dtype
+    np.testing.assert_allclose(y, expected, **close)
+    np.testing.assert_allclose(kernels.conv2d_backward_input(dy, weight, x.shape, *arguments), dx, **close)
+    got = kernels.conv2d_backward_weight(dy, x, weight.shape[2:], *arguments)
+    np.testing.assert_allclose(got, dweight, **close)
+    np.testing.assert_allclose(kernels.conv2d_backward_bias(dy), dbias, **close)
 
 
 @settings(max_examples=100, deadline=None)
-@given(convolutions(most=60))
-def test_is_a_linear_map_with_these_adjoints(case):
+@given(case=convolutions(most=60))
+def test_is_a_linear_map_with_these_adjoints(kernels, case):
     # ⟨conv(x), dy⟩ = ⟨x, dx⟩ = ⟨weight, dweight⟩ for any numbers, at sizes that are too slow for loops.
     x, weight, _, dy, arguments = (a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in case)
-    for kernels in BOTH:
-        value = (kernels.conv2d_forward(x, weight, None, *arguments) * dy).sum()
-        close = pytest.approx(value, rel=1e-9, abs=1e-8)
-        assert (x * kernels.conv2d_backward_input(dy, weight, x.shape, *arguments)).sum() == close
-        assert (weight * kernels.conv2d_backward_weight(dy, x, weight.shape[2:], *arguments)).sum() == close
+    value = (kernels.conv2d_forward(x, weight, None, *arguments) * dy).sum()
+    close = pytest.approx(value, rel=1e-9, abs=1e-8)
+    assert (x * kernels.conv2d_backward_input(dy, weight, x.shape, *arguments)).sum() == close
+    assert (weight * kernels.conv2d_backward_weight(dy, x, weight.shape[2:], *arguments)).sum() == close
 
 
 @settings(max_examples=60, deadline=None)
-@given(convolutions(most=30))
-def test_im2col_and_col2im_are_adjoint(case):
+@given(case=convolutions(most=30))
+def test_im2col_and_col2im_are_adjoint(kernels, case):
     x, weight, _, _, (stride, padding, dilation, _) = case
     x = x.astype(np.float64)
-    columns = reference.im2col(x, weight.shape[2:], stride, padding, dilation)
+    columns = kernels.im2col(x, weight.shape[2:], stride, padding, dilation)
     c = np.random.default_rng(0).standard_normal(columns.shape)
-    image = reference.col2im(c, x.shape, weight.shape[2:], stride, padding, dilation)
+    image = kernels.col2im(c, x.shape, weight.shape[2:], stride, padding, dilation)
     assert (columns * c).sum() == pytest.approx((x * image).sum(), rel=1e-10, abs=1e-10)
 
 

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from tinycnn import memory, parallel
-from tinycnn.kernels import cpu, reference
+from tinycnn.kernels import cpu, gpu, reference
 
 PUBLIC = [name for name, value in vars(reference).items()
           if inspect.isfunction(value) and value.__module__ == reference.__name__ and not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_same_names_arguments_and_defaults(name):
-    wanted, got = (inspect.signature(getattr(module, name)).parameters.values() for module in (reference, cpu))
+@pytest.mark.parametrize("module", [cpu, gpu])
+def test_same_names_arguments_and_defaults(module, name):
+    assert name in module.__all__
+    wanted, got = (inspect.signature(getattr(twin, name)).parameters.values() for twin in (reference, module))
     assert [(p.name, p.default, p.kind) for p in got] == [(p.name, p.default, p.kind) for p in wanted]
 
 

@@ -1,7 +1,8 @@
-"""The operations on raw arrays, once to read (`reference`) and once as fast as the machine allows (`cpu`).
+"""The operations on raw arrays, once to read (`reference`) and once as fast as the machine allows (`cpu`, `gpu`).
 
 `for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments;
-what `cpu` has beyond them, the blocks, does the work of several layers at once (see `tinycnn.fusion`).
+what `cpu` and `gpu` have beyond them does the work of several layers, or of several parameters, at once (see
+`tinycnn.fusion` and `tinycnn.optimizers`).
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ import numpy as np
 from tinycnn.backend import get_array_module
 
 _forced: ContextVar[str | None] = ContextVar("kernels", default=None)
-NAMES = ("reference", "cpu")
+NAMES = ("reference", "cpu", "gpu")
 
 
 def for_array(*arrays: Any) -> ModuleType:
-    """The kernel module that serves these arrays: `cpu` for NumPy; `reference` for CuPy or within `use("reference")`.
+    """The kernel module that serves these arrays: `cpu` for NumPy, `gpu` for CuPy, or what a with-block `use` says.
 
     Raises TypeError when NumPy and CuPy arrays are mixed.
     """
     on_cpu = get_array_module(*arrays) is np
-    return named(_forced.get() or ("cpu" if on_cpu else "reference"))
+    return named(_forced.get() or ("cpu" if on_cpu else "gpu"))
 
 
 @contextlib.contextmanager
