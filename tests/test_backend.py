@@ -1,11 +1,13 @@
 """Which device an array is on, and what is said where there is no GPU. A stand-in plays CuPy's part."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tinycnn as tc
+from tests import fake_cuda
 from tinycnn import backend
 
 NO_CUPY = pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
@@ -76,6 +78,53 @@ def test_without_cupy():
         with pytest.raises(RuntimeError, match=r"the GPU needs CuPy, which is not installed: install CuPy.*or stay on"):
             call()
     assert net.predict(X).shape == (3, 2) and net.device == "cpu"
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    return fake_cuda.install(monkeypatch)
+
+
+def test_precision(cuda):
+    assert backend.get_precision() == "float32"
+    backend.set_precision("tf32")
+    assert backend.get_precision() == "tf32"
+    backend.set_precision("float32")
+    assert backend.get_precision() == "float32"
+    with pytest.raises(ValueError, match="precision is 'half': choose one of float32, tf32"):
+        backend.set_precision("half")
+
+
+def test_precision_is_an_honest_word_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(backend, "cupy", no_gpu)
+    assert backend.get_precision() == "float32" and not backend.has_gpu() and backend.best_device() == "cpu"
+    with pytest.raises(RuntimeError, match="no GPU here"):
+        backend.set_precision("tf32")
+
+
+def no_gpu():
+    raise RuntimeError("no GPU here")
+
+
+def test_what_is_said_of_a_gpu(cuda, monkeypatch):
+    assert tc.describe()["gpu"] == "Make-believe 100 (CuPy fake, float32)"
+    assert backend.has_gpu() and backend.best_device() == "cuda"
+    monkeypatch.setattr(cuda, "get_default_memory_pool", lambda: SimpleNamespace(free_bytes=lambda: 2**20))
+    assert backend.free_memory() == 2**30 + 2**20
+
+
+def test_a_network_moves_there_and_back(cuda, tmp_path):
+    net = make()
+    before = net.state_dict()
+    assert net.to("cuda") is net and net.device == "cuda" and net.gradients() == {}
+    assert all(type(array) is fake_cuda.Array for array in net.parameters().values())
+    net.save(tmp_path / "net.safetensors")
+    assert net.device == "cuda"  # saving moves nothing
+    for device in ("cpu", "cuda"):
+        loaded = tc.load(tmp_path / "net.safetensors", device)
+        assert loaded.device == device
+        for name, array in loaded.to("cpu").state_dict().items():
+            np.testing.assert_array_equal(array, before[name])
 
 
 def test_describe():

@@ -112,6 +112,52 @@ def test_a_step_before_backward_changes_nothing():
     assert optimizer.steps == 0 and optimizer.memory == {}
 
 
+class AtOnce:
+    """Kernels that change all parameters in one call, and count the calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def sgdm_update_all(self, weights, gradients, velocities, lrs, momentum, weight_decays):
+        self.calls += 1
+        for w, g, v, lr, decay in zip(weights, gradients, velocities, lrs(), weight_decays, strict=True):
+            tc.kernels.reference.sgdm_update(w, g, v, lr, momentum, decay)
+
+    def adam_update_all(self, weights, gradients, means, squares, lrs, beta1, beta2, eps, weight_decays, step):
+        self.calls += 1
+        for w, g, m, s, lr, decay in zip(weights, gradients, means, squares, lrs(), weight_decays, strict=True):
+            tc.kernels.reference.adam_update(w, g, m, s, lr, beta1, beta2, eps, decay, step())
+
+
+@pytest.mark.parametrize("kind", [tc.SGDM, tc.Adam])
+def test_all_parameters_at_once_where_the_kernels_can(kind, monkeypatch):
+    factors = {"lr_factors": {"bias": 3}, "l2_factors": {"bias": 0.5}}
+    options = {"lr": 0.1, "weight_decay": 0.01, "max_grad_norm": 0.6}
+    (one_by_one, at_once), optimizers = (make(**factors) for _ in range(2)), [kind(**options) for _ in range(2)]
+    k = AtOnce()
+    for scale in (1, 0.5):
+        for optimizer in optimizers:
+            optimizer.lr_scale = scale
+        optimizers[0].step(one_by_one)
+        with monkeypatch.context() as patch:
+            patch.setattr(tc.kernels, "for_array", lambda *arrays: k)
+            optimizers[1].step(at_once)
+    assert k.calls == 2 and values(at_once) == pytest.approx(values(one_by_one), rel=1e-14)
+    memories = [{name: array.item() for name, array in optimizer.memory.items()} for optimizer in optimizers]
+    assert memories[1] == pytest.approx(memories[0], rel=1e-14) and optimizers[1].steps == 2
+
+
+def test_a_subclass_with_an_update_of_its_own_is_asked_parameter_by_parameter(monkeypatch):
+    class Sign(tc.SGDM):
+        def update(self, weight, gradient, *memory, lr, weight_decay):
+            weight -= lr * np.sign(gradient)
+
+    net = make()
+    monkeypatch.setattr(tc.kernels, "for_array", lambda *arrays: AtOnce())
+    Sign(lr=0.5).step(net)
+    assert values(net) == [1.5, 1.5]
+
+
 @pytest.mark.parametrize(("make_optimizer", "words"), [
     (lambda: tc.SGDM(lr=-1), "lr is -1"),
     (lambda: tc.SGDM(lr=float("nan")), "lr is nan"),

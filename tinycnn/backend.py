@@ -76,17 +76,54 @@ def to_device(x: Array, device: str) -> Array:
     return cupy().asarray(x) if device == "cuda" else x.get()
 
 
-def best_device() -> str:
-    """"cuda" where CuPy finds a GPU and tinycnn has kernels of its own for it, else "cpu"."""
-    from tinycnn import kernels
-
-    if "gpu" not in kernels.NAMES:
-        return "cpu"
+def has_gpu() -> bool:
+    """Whether `cupy()` finds a GPU."""
     try:
         cupy()
     except RuntimeError:
-        return "cpu"
-    return "cuda"
+        return False
+    return True
+
+
+def best_device() -> str:
+    """"cuda" where CuPy finds a GPU, else "cpu"."""
+    return "cuda" if has_gpu() else "cpu"
+
+
+def free_memory() -> int:
+    """Bytes of GPU memory that arrays could still take: what the system calls free, and what CuPy holds unused."""
+    module = cupy()
+    return module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
+
+
+PRECISIONS = ("float32", "tf32")
+
+
+def set_precision(precision: str) -> None:
+    """How float32 matrix products are computed on the GPU, by this whole process from now on.
+
+    "float32", as everywhere else, or "tf32": the tensor cores, several times faster, which round the factors to 10 bits
+    of mantissa (an error of about 1e-3 instead of 1e-7 in each). It reaches fully connected layers and convolutions by
+    im2col; all other kernels compute in float32 whatever is set. Networks keep float32 arrays either way.
+
+    Raises:
+        ValueError: for another precision.
+        RuntimeError: when there is no CuPy or no GPU.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    core = cupy()._core
+    tf32, usual = core._routines_linalg.COMPUTE_TYPE_TF32, core._routines_linalg.COMPUTE_TYPE_DEFAULT
+    core.set_compute_type(np.float32, tf32 if precision == "tf32" else usual)
+
+
+def get_precision() -> str:
+    """What `set_precision` set: "float32" at first, unless the environment has CUPY_TF32=1; always so without a GPU."""
+    if not has_gpu():
+        return "float32"
+    core = cupy()._core
+    is_tf32 = core.get_compute_type(np.float32) == core._routines_linalg.COMPUTE_TYPE_TF32
+    return "tf32" if is_tf32 else "float32"
 
 
 def describe() -> dict[str, str]:
@@ -102,7 +139,7 @@ def describe() -> dict[str, str]:
     try:
         module = cupy()
         name = module.cuda.runtime.getDeviceProperties(0)["name"].decode()
-        gpu = f"{name} (CuPy {module.__version__})"
+        gpu = f"{name} (CuPy {module.__version__}, {get_precision()})"
     except RuntimeError as error:
         gpu = f"none: {error}"
     return {

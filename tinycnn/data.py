@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 T = TypeVar("T")
+AHEAD = 2  # how many batches are prepared while one is computed with
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -102,8 +103,11 @@ class Batches:
         """Batches in an epoch."""
         return len(self.data) // self.batch_size if self.drop_last else -(-len(self.data) // self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The (images, labels) of epoch `number`, batch by batch."""
+    def epoch(self, number: int, send: Callable[[np.ndarray, np.ndarray], Any] | None = None) -> Iterator[Any]:
+        """The (images, labels) of epoch `number`, batch by batch; or what send(images, labels) makes of each.
+
+        `send` is called by the thread that prepares the batches, with the images not converted yet.
+        """
         rng = np.random.default_rng((self.seed, number))
         order = _balanced(self.data.labels, rng) if self.balanced else np.arange(len(self.data))
         if self.shuffle:
@@ -113,7 +117,7 @@ class Batches:
             x, t = self.data[order[i * self.batch_size:(i + 1) * self.batch_size]]
             if self.augment:
                 x = self.augment(x, np.random.default_rng((self.seed, number, i)))
-            return x.astype(self.dtype, copy=False), t
+            return send(x, t) if send else (x.astype(self.dtype, copy=False), t)
 
         return prefetch(batch, len(self))
 
@@ -125,7 +129,7 @@ def _balanced(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([np.resize(positions, len(part)) for positions, part in zip(members, parts, strict=True)])
 
 
-def prefetch(make: Callable[[int], T], count: int, ahead: int = 2) -> Iterator[T]:
+def prefetch(make: Callable[[int], T], count: int, ahead: int = AHEAD) -> Iterator[T]:
     """make(0) … make(count − 1), each computed by another thread up to `ahead` places before it is asked for."""
     with ThreadPoolExecutor(1, "prefetch") as worker:
         waiting = deque(worker.submit(make, i) for i in range(min(ahead, count)))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn import backend, fusion, kernels, storage
-from tinycnn.layers import ClassificationOutput, Dropout, ImageInput, Layer, Softmax
+from tinycnn import backend, fusion, out_of_memory, storage
+from tinycnn.assembly import assemble
+from tinycnn.layers import ClassificationOutput, Dropout, ImageInput, Layer
 from tinycnn.layers.base import Array, Shape
 from tinycnn.layers.classification_output import checked_labels
+from tinycnn.layers.image_input import checked_pixels
+from tinycnn.recorder import Recorder
 from tinycnn.summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -30,8 +34,9 @@ class Sequential:
 
     Attributes:
         layers: the layers as they were given.
-        plan: what `train_step` and `predict` run: the same layers, or fused ones in the place of some runs.
+        plan: what `train_step` runs, and `predict` in longer runs still: the same layers, or fused ones for some.
         shapes: each layer's output shape for one image.
+        recorder: turns train steps on a GPU into replays of a recording; its `obstacle` says when and why not.
 
     Raises:
         ValueError: when the layers do not fit together, naming the layer, what it gets and what to change.
@@ -49,11 +54,13 @@ class Sequential:
         self.layers = list(layers)
         self.seed, self.dtype, self.fuse = int(seed), _checked_dtype(dtype), fuse
         self.rng = np.random.default_rng(seed)
-        self.shapes = _build(self.layers, self.dtype, self.rng)
+        self.shapes = assemble(self.layers, self.dtype, self.rng)
         exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]
         self._exact_plan = fusion.fuse(self.layers, exact if fuse else [])  # forward and backward: layers to look into
-        self.plan = fusion.fuse(self._exact_plan, fast if fuse else [])  # train_step and predict
+        self.plan = fusion.fuse(self._exact_plan, fast if fuse else [])  # train_step
+        self._inference_plan = fusion.fuse(self.plan, [fusion.conv_blocks] if fuse else [])  # predict
         self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
+        self.recorder = Recorder()
 
     # --- Computing ---
 
@@ -104,28 +111,44 @@ class Sequential:
             dy = layer.backward(dy)
         return dy
 
-    def train_step(self, x: Array, t: Array, optimizer: Optimizer, return_output: bool = False) -> Any:
+    def train_step(self, x: Array, t: Array, optimizer: Optimizer, return_output: bool = False,
+                   checked: bool = False) -> Any:
         """One forward, backward and update on images x (N, C, H, W) with labels t (N,); returns the loss before it.
 
         The fast path: no gradient of the images is computed, and nothing is kept afterwards. With
-        `return_output=True`, returns (loss, probabilities).
+        `return_output=True`, returns (loss, probabilities). With `checked=True`, pixels and labels are taken as they
+        are; on a GPU each check waits for the device. There the next step writes over `gradients()`.
+
+        Raises:
+            ValueError: for a wrong shape, NaN pixels or labels out of range, before anything has changed.
+            MemoryError: when the batch does not fit into the GPU's memory.
         """
-        output = self._output_layer()
-        first = next((i for i, layer in enumerate(self.plan) if layer.learns()), None)
-        if first is None:
+        self._output_layer()
+        if not any(layer.learns() for layer in self.plan):
             raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
-        p = self._checked_images(x)
-        dy = t = self._checked_labels(t, len(p))
+        if not checked:
+            x = self._checked_images(x)
+            t = self._checked_labels(t, len(x))
+        with out_of_memory.explained(self, len(x), training=True):
+            step = self._step if self.device == "cpu" else partial(self.recorder.step, self)
+            loss, p = step(x, t, optimizer)
+            loss = float(loss)
+        return (loss, p) if return_output else loss
+
+    def _step(self, x: Array, t: Array, optimizer: Optimizer) -> tuple[Array, Array]:
+        """A train step's loss and output, without ever waiting for the device."""
+        first = next(i for i, layer in enumerate(self.plan) if layer.learns())
+        p, dy = x.astype(self.dtype, copy=False), t
         for layer in self.plan:
             p = layer.forward(p, training=True)
-        loss = float(output.loss(p, t))
+        loss = self._output_layer().loss(p, t)
         for layer in reversed(self.plan[first + 1:]):
             dy = layer.backward(dy)
             layer.kept = None  # its memory can serve the layers that are still to come
         self.plan[first].backward_parameters(dy)
         self.forget()
         optimizer.step(self)
-        return (loss, p) if return_output else loss
+        return loss, p
 
     def predict(self, x: Array, batch_size: int = 64) -> Array:
         """Probabilities (N, classes) for images x (N, C, H, W) in evaluation mode, batch by batch; keeps nothing.
@@ -139,9 +162,10 @@ class Sequential:
         outputs = []
         for start in range(0, len(x), batch_size):
             y = self._checked_images(x[start:start + batch_size], start)
-            for layer in self.plan:
-                y = layer.forward(y, training=False)
-                layer.kept = None
+            with out_of_memory.explained(self, len(y), training=False):
+                for layer in self._inference_plan:
+                    y = layer.forward(y, training=False)
+                    layer.kept = None
             outputs.append(y)
         self.forget()
         if not outputs:
@@ -264,6 +288,7 @@ class Sequential:
 
     def _discard_derived(self) -> None:
         self.forget()
+        self.recorder = Recorder()
         for layer in self.layers:
             layer.gradients = {}
 
@@ -298,13 +323,9 @@ class Sequential:
                              f"{', '.join(map(str, self.input_shape))}): channels come before height and width")
         if len(x) == 0:
             raise ValueError("x holds no images: give at least one")
-        xp = self._array_module(x)
-        x = x.astype(self.dtype, copy=False)
-        if not kernels.for_array(x).all_finite(x):
-            image = number + int((~xp.isfinite(x)).any(axis=(1, 2, 3)).argmax())
-            raise ValueError(f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
-                             "for instance with numpy.nan_to_num")
-        return x
+        self._array_module(x)
+        converted = x.astype(self.dtype, copy=False)
+        return converted if x.dtype.kind in "biu" else checked_pixels(converted, number)
 
 
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
@@ -312,43 +333,3 @@ def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype is {dtype}: choose np.float32 or np.float64")
     return dtype
-
-
-def _build(layers: list[Layer], dtype: np.dtype[Any], rng: np.random.Generator) -> list[Shape]:
-    """Name and build each layer for what the one before puts out; returns the output shapes."""
-    if not layers or not isinstance(layers[0], ImageInput):
-        raise ValueError("a network begins with ImageInput((channels, height, width)), which sets the layers' sizes")
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ValueError("a layer object appears twice in the list: make a new layer for each place")
-    _name(layers)
-    shape: Shape = layers[0].shape
-    shapes = []
-    for before, layer in zip([None, *layers[:-1]], layers, strict=True):
-        try:
-            if isinstance(layer, ClassificationOutput) and not isinstance(before, Softmax):
-                raise ValueError("needs probabilities: put Softmax before it")
-            if isinstance(layer, ImageInput) and before is not None:
-                raise ValueError("an ImageInput can only be the first layer")
-            output = layer.output_shape(shape)
-        except ValueError as error:
-            raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) does not fit after "
-                             f"{before.name if before else 'the start'!r}, which puts out {shape}: {error}") from error
-        layer.build(shape, dtype, rng)
-        shape = output
-        shapes.append(shape)
-    holders = [layer.name for layer in layers if layer.parameters or layer.state]
-    repeated = next((name for name in holders if holders.count(name) > 1), None)
-    if repeated:
-        raise ValueError(f"several layers are called {repeated!r}: give each its own name, since it names its weights")
-    return shapes
-
-
-def _name(layers: list[Layer]) -> None:
-    """Give nameless layers names from their type: conv2d_1, conv2d_2, …"""
-    taken = {layer.name for layer in layers}
-    for layer in layers:
-        if layer.name is None:
-            stem = type(layer).__name__.lower()
-            number = next(k for k in range(1, len(layers) + 1) if f"{stem}_{k}" not in taken)
-            layer.name = f"{stem}_{number}"
-            taken.add(layer.name)

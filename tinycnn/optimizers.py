@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()  # the names of the arrays kept for each parameter
+    together = ""  # the kernel that changes all parameters at once, where a kernel module has it
 
     def __init__(self, lr: float, weight_decay: float, max_grad_norm: float | None):
         if not lr >= 0 or not weight_decay >= 0:
@@ -50,22 +52,43 @@ class Optimizer:
             raise RuntimeError(f"{missing} has no gradient: call net.forward(x, training=True), net.backward(t) first")
         clip = self._clip_factor(gradients)
         self.steps += 1
+        changes, lr_factors, weight_decays = [], [], []
         for name, layer, key in net.learnables():
             weight = layer.parameters[key]
             gradient = gradients[name] if clip == 1 else gradients[name] * weight.dtype.type(clip)
-            memory = [self._slot(f"{slot}/{name}", weight) for slot in self.slots]
-            self.update(weight, gradient, *memory, lr=self.lr * self.lr_scale * layer.lr_factor(key),
-                        weight_decay=self.weight_decay * layer.l2_factor(key))
+            changes.append((weight, gradient, *(self._slot(f"{slot}/{name}", weight) for slot in self.slots)))
+            lr_factors.append(layer.lr_factor(key))
+            weight_decays.append(self.weight_decay * layer.l2_factor(key))
+
+        def lrs() -> list[float]:
+            return [self.lr * self.lr_scale * factor for factor in lr_factors]
+
+        k = kernels.for_array(*(change[0] for change in changes))
+        together = vars(type(self)).get("together")  # not a parent's: a subclass may have an update of its own
+        if together and hasattr(k, together):
+            self.update_all(k, *map(list, zip(*changes, strict=True)), lrs=lrs, weight_decays=weight_decays)
+            return
+        for arrays, lr, weight_decay in zip(changes, lrs(), weight_decays, strict=True):
+            self.update(*arrays, lr=lr, weight_decay=weight_decay)
 
     def update(self, weight: Array, gradient: Array, *memory: Array, lr: float, weight_decay: float) -> None:
         """Change one parameter and its memory arrays in place."""
+        raise NotImplementedError
+
+    def update_all(self, k: ModuleType, weights: list[Array], gradients: list[Array], *memory: list[Array],
+                   lrs: Callable[[], list[float]], weight_decays: list[float]) -> None:
+        """Change all parameters and their memory in place, by one call of the kernel `together` of the module k.
+
+        lrs() gives each parameter's learning rate: a recording of this call asks anew at every replay.
+        """
         raise NotImplementedError
 
     def _slot(self, name: str, like: Array) -> Array:
         xp = backend.get_array_module(like)
         if name not in self.memory or self.memory[name].shape != like.shape:
             self.memory[name] = xp.zeros_like(like)
-        self.memory[name] = xp.asarray(backend.to_device(self.memory[name], backend.device_of(like)), like.dtype)
+        there = backend.to_device(self.memory[name], backend.device_of(like))
+        self.memory[name] = there.astype(like.dtype, copy=False)
         return self.memory[name]
 
     def _clip_factor(self, gradients: Mapping[str, Array]) -> float:
@@ -99,6 +122,7 @@ class SGDM(Optimizer):
     """
 
     slots = ("velocity",)
+    together = "sgdm_update_all"
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0,
                  max_grad_norm: float | None = None):
@@ -110,6 +134,10 @@ class SGDM(Optimizer):
     def update(self, weight: Array, gradient: Array, *memory: Array, lr: float, weight_decay: float) -> None:
         (velocity,) = memory
         kernels.for_array(weight).sgdm_update(weight, gradient, velocity, lr, self.momentum, weight_decay)
+
+    def update_all(self, k: ModuleType, weights: list[Array], gradients: list[Array], *memory: list[Array],
+                   lrs: Callable[[], list[float]], weight_decays: list[float]) -> None:
+        k.sgdm_update_all(weights, gradients, *memory, lrs, self.momentum, weight_decays)
 
 
 class Adam(Optimizer):
@@ -126,6 +154,7 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
+    together = "adam_update_all"
 
     def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
                  weight_decay: float = 0.0, max_grad_norm: float | None = None):
@@ -139,3 +168,7 @@ class Adam(Optimizer):
         kernels.for_array(weight).adam_update(weight, gradient, mean, square, lr, self.beta1, self.beta2, self.eps,
                                               weight_decay, self.steps)
 
+    def update_all(self, k: ModuleType, weights: list[Array], gradients: list[Array], *memory: list[Array],
+                   lrs: Callable[[], list[float]], weight_decays: list[float]) -> None:
+        k.adam_update_all(weights, gradients, *memory, lrs, self.beta1, self.beta2, self.eps, weight_decays,
+                          lambda: self.steps)

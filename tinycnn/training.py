@@ -13,6 +13,7 @@ import numpy as np
 
 from tinycnn import backend, storage
 from tinycnn.data import Augment, Batches, Dataset
+from tinycnn.feed import Feed
 from tinycnn.layers import BatchNorm2D, ImageInput
 from tinycnn.layers.base import Array
 from tinycnn.layers.classification_output import checked_labels
@@ -102,26 +103,30 @@ class Trainer:
         self.epochs, self.stopping = epochs, False
         started = time.monotonic() - self.seconds
         self._tell("on_train_begin")
+        feed = Feed(self.net.device)
         remaining = max(0, epochs - self.epoch) * len(batches)
         with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
             while self.epoch < epochs and not self.stopping:
-                self._run_epoch(batches, held_out, started, bar)
+                self._run_epoch(batches, held_out, feed, started, bar)
         if self.batch_norm == "population" and self.iteration:
-            population_statistics(self.net, data, self.batch_size)
+            population_statistics(self.net, data, self.batch_size, balanced=self.balanced, augment=self.augment)
         self._tell("on_train_end")
         return self.history
 
-    def _run_epoch(self, batches: Batches, validation: Dataset | None, started: float, bar: Progress) -> None:
+    def _run_epoch(self, batches: Batches, validation: Dataset | None, feed: Feed, started: float,
+                   bar: Progress) -> None:
         self.optimizer.lr_scale = self.schedule(self.epoch + 1, self.epochs)
-        for step, (x, t) in enumerate(batches.epoch(self.epoch + 1), start=1):
-            loss, p = self.net.train_step(*self._on_device(x, t), self.optimizer, return_output=True)
+        for step, (x, t, labels) in enumerate(feed.epoch(batches, self.epoch + 1), start=1):
+            # The loss is read here, in every iteration, so that callbacks and errors meet the network as this very
+            # iteration left it. The wait costs little: the next batch is on its way to the GPU meanwhile.
+            loss, p = self.net.train_step(x, t, self.optimizer, return_output=True, checked=feed.checked)
             self.iteration += 1
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss} at iteration {self.iteration}: lower the learning rate (now "
                     f"{self.optimizer.lr * self.optimizer.lr_scale:g}) or clip gradients with max_grad_norm")
             row: Row = dict.fromkeys(COLUMNS)
-            row.update(epoch=self.epoch + 1, iteration=self.iteration, loss=loss, accuracy=_accuracy(p, t),
+            row.update(epoch=self.epoch + 1, iteration=self.iteration, loss=loss, accuracy=_accuracy(p, labels),
                        learning_rate=self.optimizer.lr * self.optimizer.lr_scale)
             every = self.validation_every
             due = self.iteration % every == 0 if every else step == len(batches)
@@ -150,10 +155,6 @@ class Trainer:
         layer = self.net.layers[0]
         if isinstance(layer, ImageInput) and not layer.fitted:
             layer.fit(data.images())
-
-    def _on_device(self, x: np.ndarray, t: np.ndarray) -> tuple[Array, Array]:
-        device = self.net.device
-        return backend.to_device(x, device), backend.to_device(t, device)
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
@@ -212,8 +213,7 @@ def evaluate(net: Sequential, data: Any, batch_size: int = 64, *, statistics: st
     dealt = Dataset(data.x, data.t, data.indices[order])
     batches = Batches(dealt, batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
     outputs = []
-    for x, _ in batches.epoch(1):
-        x = backend.to_device(x, net.device)
+    for x, _, _ in Feed(net.device).epoch(batches, 1):
         y = net.predict(x, batch_size) if statistics == "moving" else net.observe(x, track=False)
         outputs.append(backend.to_device(y, "cpu"))
     p = np.empty((len(data), net.classes), net.dtype)
@@ -223,24 +223,28 @@ def evaluate(net: Sequential, data: Any, batch_size: int = 64, *, statistics: st
     return Evaluation(loss, _accuracy(p, t), p)
 
 
-def population_statistics(net: Sequential, data: Any, batch_size: int = 64) -> None:
+def population_statistics(net: Sequential, data: Any, batch_size: int = 64, *, balanced: bool = False,
+                          augment: Augment | None = None) -> None:
     """Set every batch norm's running mean and variance to those of the whole dataset, in one pass.
 
     Each batch is normalized by its own statistics on the way, as in training, with dropout off; the batches' means and
-    variances are then joined: σ² = Σ n_b (σ_b² + (μ_b − μ)²) / Σ n_b.
+    variances are then joined: σ² = Σ n_b (σ_b² + (μ_b − μ)²) / Σ n_b. For the same reason the batches are mixed, chosen
+    (`balanced`) and changed (`augment`) as in training: data often comes sorted, and a batch of a single class would
+    have that class's own scale taken out of it.
     """
     norms = [layer for layer in net.layers if isinstance(layer, BatchNorm2D)]
-    batches = Batches(Dataset.of(data), batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
+    batches = Batches(Dataset.of(data), batch_size, drop_last=False, balanced=balanced,
+                      augment=augment, dtype=net.dtype)
     for norm in norms:
         norm.seen = 0
     try:
-        for x, _ in batches.epoch(1):
-            net.observe(backend.to_device(x, net.device))
+        for x, _, _ in Feed(net.device).epoch(batches, 1):
+            net.observe(x)
     finally:
         for norm in norms:
             norm.seen = None
 
 
-def _accuracy(p: Array, t: Any) -> float:
+def _accuracy(p: Array, labels: np.ndarray) -> float:
     """The share of images whose largest probability is their label's."""
-    return float((backend.to_device(p.argmax(axis=1), "cpu") == backend.to_device(t, "cpu")).mean())
+    return float((backend.to_device(p, "cpu").argmax(axis=1) == labels).mean())
