@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.contenders import FRAMEWORKS
 from benchmarks.machine import Settings
+from tinycnn import backend
 
 SUBJECTS = {
     "train": "one train step of the paper's network",
@@ -31,12 +32,25 @@ SUBJECTS = {
     "data": "how long an epoch waits for its films, and how fast films become pixels",
     "roofline": "the machine's two ceilings, and how near a train step comes",
 }
+ON_GPU = ("train", "infer", "layers", "roofline")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subjects asked for, one after the other; returns 0, or 1 when one of them failed."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    names = [options.subject] if options.subject != "all" else list(SUBJECTS if options.device == "cpu" else ON_GPU)
+    if options.device == "cuda":
+        if not set(names) <= set(ON_GPU):
+            parser.error(f"{options.subject} is about the CPU; with --device cuda there are {', '.join(ON_GPU)}")
+        try:
+            backend.cupy()
+        except RuntimeError as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 1
+    elif options.tf32:
+        parser.error("--tf32 is about the GPU: add --device cuda")
     settings = Settings(
         threads=options.threads,
         rounds=options.rounds,
@@ -46,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data=str(options.data or ""),
         quick=options.quick,
         only=tuple(options.only),
+        device=options.device,
+        tf32=options.tf32,
+        compile=not options.no_compile,
     )
-    names = list(SUBJECTS) if options.subject == "all" else [options.subject]
     report: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
         "settings": asdict(settings),
@@ -59,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         },
         "subjects": {},
     }
-    print(machine.headline(report["machine"], settings.threads))
+    print(machine.headline(report["machine"], settings.threads, settings.device))
     for name in names:
         print(f"\n## {name}: {SUBJECTS[name]}\n", flush=True)
         report["subjects"][name] = _run(name, settings)
@@ -110,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="films for `data` ($COVID_DATA, or else phantoms)",
     )
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where everybody computes (cpu)")
+    parser.add_argument("--tf32", action="store_true", help="let everybody's matrix products on the GPU round to TF32")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which takes minutes")
     parser.add_argument(
         "--only",
         nargs="+",

@@ -12,7 +12,7 @@ from benchmarks.machine import Settings
 
 def run(settings: Settings) -> dict[str, Any]:
     """Check that all contenders give the same probabilities, then time them in turns; for each batch size."""
-    names, films = contenders.present(settings), Problem(*settings.films)
+    names, films = contenders.present(settings), Problem.of(settings)
     sizes = dict.fromkeys((settings.batch, 1))
     return {f"batch {batch}": _run(replace(settings, batch=batch), names, films) for batch in sizes}
 
@@ -23,7 +23,7 @@ def _run(settings: Settings, names: list[str], films: Problem) -> dict[str, Any]
     contenders.forget_compiled()
     state, problem = starting_state(films), films.first(settings.batch)
     present = {name: contenders.make(name, problem, state) for name in names}
-    checked = contenders.check_inference(present)
+    checked = contenders.check_inference(present, contenders.tolerance(settings))
     largest = max(checked["differences"].values(), default=0)
     print(f"Checked first: all {len(names)} contenders give the same probabilities (to {largest:.0e}).\n")
     measured = machine.take_turns(

@@ -12,9 +12,10 @@ import numpy as np
 
 import tinycnn as tc
 from benchmarks import contenders, machine, roofline
-from benchmarks.contenders import CHECKED_FILMS, DisagreementError
+from benchmarks.contenders import CHECKED_FILMS, TF32_TOLERANCE, DisagreementError
 from benchmarks.machine import Settings
 from benchmarks.roofline import Shape
+from tinycnn import backend
 
 SLOW = 2.0  # times PyTorch's time: such cases are marked
 TOLERANCE = 0.01  # of an array's norm; rounding may turn over a maximum or a ReLU, which moves a whole gradient
@@ -27,12 +28,19 @@ class Case:
     `first` layers, with which a network begins, need no gradient of the images.
     """
 
+    device = "cpu"
+
     def __init__(self, name: str, batch: int, images: tuple[int, int, int], *layers: tc.Layer, first: bool = False):
         self.name, self.layers, self.first = name, layers, first
         self.net = tc.Sequential([tc.ImageInput(images), *layers])
         rng = np.random.default_rng(0)
         self.x = rng.standard_normal((batch, *images), np.float32)
         self.dy = rng.standard_normal((batch, *self.net.shapes[-1]), np.float32)
+
+    def on(self, device: str) -> Case:
+        """This case, to be computed on `device`."""
+        self.device = device
+        return self
 
     def flops(self, backward: bool) -> int:
         return len(self.x) * roofline.layers_flops(self.layers, self.net.shapes, backward, not self.first)
@@ -69,18 +77,20 @@ def run(settings: Settings) -> dict[str, Any]:
     names = contenders.present(settings, ("tinycnn", "PyTorch", "PyTorch channels_last"))
     some = 13 if settings.quick else 1  # a quick run takes the paper's first block and LeNet
     for case in islice(cases(CHECKED_FILMS), 0, None, some):
-        check(case.name, {name: sides(case, name)[1]() for name in names})
+        case.on(settings.device)
+        results = {name: {key: _numpy(array) for key, array in sides(case, name)[1]().items()} for name in names}
+        check(case.name, results, TF32_TOLERANCE if settings.tf32 else TOLERANCE)
     records = []
     for case in islice(cases(settings.batch), 0, None, some):
-        both_sides = {name: sides(case, name) for name in names}
+        both_sides = {name: sides(case.on(settings.device), name) for name in names}
         for backward in (False, True):
-            functions = {name: passes[backward] for name, passes in both_sides.items()}
+            functions = {name: machine.finished(two[backward], settings.device) for name, two in both_sides.items()}
             seconds = machine.take_turns(functions, rounds, settings.seconds_or(0.1))
             records.append(_record(case, backward, seconds, ceiling))
     headers = ["", "pass", "ms", "GFLOP/s", "of ceiling", "PyTorch ms", "speed-up", ""]
     print(machine.table(headers, [_row(record) for record in records]))
     print(
-        f"\nThe ceiling is a float32 matrix product, {ceiling / 1e9:.0f} GFLOP/s. PyTorch is the faster of NCHW and "
+        f"\nThe ceiling is a matrix product, {ceiling / 1e9:,.0f} GFLOP/s. PyTorch is the faster of NCHW and "
         f"channels_last.\nMore than {SLOW:g} times slower than PyTorch: {sum(record['slow'] for record in records)} "
         f"of {len(records)}."
     )
@@ -112,16 +122,18 @@ def sides(case: Case, name: str) -> Passes:
 
 
 def _tinycnn(case: Case) -> Passes:
+    case.net.to(case.device)
+    x, last_dy = (backend.to_device(array, case.device) for array in (case.x, case.dy))
     _, first, *others = case.net.plan  # as `train_step` goes through it; the input layer does nothing here
 
-    def forward() -> np.ndarray:
-        y = case.x
+    def forward() -> Any:
+        y = x
         for layer in (first, *others):
             y = layer.forward(y, training=True)
         return y
 
-    def both() -> dict[str, np.ndarray]:
-        results, dy = {"y": forward()}, case.dy
+    def both() -> dict[str, Any]:
+        results, dy = {"y": forward()}, last_dy
         for layer in reversed(others):
             dy = layer.backward(dy)
         if case.first:
@@ -140,11 +152,12 @@ def _torch(case: Case, channels_last: bool) -> Passes:
     modules: dict[str, torch.nn.Module] = {}
     for layer, images in zip(case.layers, case.net.shapes, strict=False):
         modules |= _modules(layer, images)
-    network = torch.nn.Sequential(OrderedDict(modules)).to(memory_format=layout)  # type: ignore[call-overload]
-    state = {name: torch.from_numpy(array) for name, array in case.net.state_dict().items()}
+    network = torch.nn.Sequential(OrderedDict(modules))
+    network.to(case.device, memory_format=layout)  # type: ignore[call-overload]
+    state = {name: torch.from_numpy(_numpy(array)) for name, array in case.net.state_dict().items()}
     network.load_state_dict({**network.state_dict(), **state})
-    x = torch.from_numpy(case.x.copy()).to(memory_format=layout).requires_grad_(not case.first)
-    dy = torch.from_numpy(case.dy.copy())
+    x = torch.from_numpy(case.x.copy()).to(case.device, memory_format=layout).requires_grad_(not case.first)
+    dy = torch.from_numpy(case.dy.copy()).to(case.device)
     if dy.ndim == 4:
         dy = dy.to(memory_format=layout)
 
@@ -184,7 +197,12 @@ def _modules(layer: tc.Layer, images: Shape) -> dict[str, Any]:
     raise ValueError(f"{layer!r} has no PyTorch module here: add one")
 
 
-def check(case: str, results: Mapping[str, Mapping[str, Any]]) -> None:
+def _numpy(array: Any) -> np.ndarray:
+    """A NumPy or CuPy array, or a tensor, as a NumPy array."""
+    return array.detach().cpu().numpy() if hasattr(array, "detach") else backend.to_device(array, "cpu")
+
+
+def check(case: str, results: Mapping[str, Mapping[str, Any]], tolerance: float = TOLERANCE) -> None:
     """The contenders' outputs and gradients must agree; a bias is measured against the weights.
 
     Raises:
@@ -198,8 +216,8 @@ def check(case: str, results: Mapping[str, Mapping[str, Any]]) -> None:
         for name, a in own.items():
             difference = np.linalg.norm(np.asarray(arrays[name]) - a)
             difference /= weights if name.endswith("bias") else np.linalg.norm(a)
-            if not difference <= TOLERANCE:
+            if not difference <= tolerance:
                 raise DisagreementError(
-                    f"{case}: {first} and {rival} differ by {difference:.2g} in {name}, of {TOLERANCE:g} allowed: "
+                    f"{case}: {first} and {rival} differ by {difference:.2g} in {name}, of {tolerance:g} allowed: "
                     "they do not do the same work, so nothing was timed"
                 )

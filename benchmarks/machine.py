@@ -33,14 +33,17 @@ class Settings:
     data: str = ""
     quick: bool = False
     only: tuple[str, ...] = ()
+    device: str = "cpu"
+    tf32: bool = False
+    compile: bool = True
 
     def rounds_or(self, usual: int) -> int:
         """How often to measure."""
         return self.rounds or (1 if self.quick else usual)
 
     def seconds_or(self, usual: float) -> float:
-        """How long to time a contender in its turn."""
-        return 0.01 if self.quick else usual
+        """How long to time a contender in its turn; on a GPU, where a step takes a millisecond or so, a fifth."""
+        return 0.01 if self.quick else usual / 5 if self.device == "cuda" else usual
 
     @property
     def films(self) -> tuple[int, int, int]:
@@ -48,7 +51,8 @@ class Settings:
         return self.batch, self.channels, self.size
 
     def describe_films(self) -> str:
-        return f"{self.batch} films of {self.channels}×{self.size}×{self.size}, float32"
+        precision = "float32 with TF32 matrix products" if self.tf32 else "float32"
+        return f"{self.batch} films of {self.channels}×{self.size}×{self.size}, {precision}"
 
 
 # --- The machine ---
@@ -103,6 +107,7 @@ def describe() -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": own["cpu"],
+        "gpu": own["gpu"],
         "cores": available_cores(),
         "memory_bytes": _memory_bytes(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
@@ -113,14 +118,16 @@ def describe() -> dict[str, Any]:
     }
 
 
-def headline(description: Mapping[str, Any], threads: int) -> str:
-    """The machine in two lines, and a third when it is too busy to measure on."""
+def headline(description: Mapping[str, Any], threads: int, device: str = "cpu") -> str:
+    """The machine in two lines, one for its GPU if that computes, and one when it is too busy to measure on."""
     versions = ", ".join(f"{name} {version}" for name, version in description["versions"].items())
     load = description["load_average"]
     lines = [
         f"{description['cpu']}, {threads} threads; {description['system']}; {description['date']}",
         f"Python {description['python']}, {versions}; commit {description['commit']}",
     ]
+    if device == "cuda":
+        lines.append(description["gpu"])
     if load and load[0] >= 0.5:
         lines.append(f"The machine is busy (load {load[0]:.1f}): figures of this run are not to be relied on.")
     return "\n".join(lines)
@@ -144,6 +151,22 @@ def _commit() -> str:
 
 
 # --- The clock ---
+
+
+def finished(function: Callable[[], Any], device: str) -> Callable[[], Any]:
+    """`function`, on a GPU followed by a wait until all that it launched is done."""
+    if device == "cpu":
+        return function
+    from tinycnn import backend
+
+    wait = backend.cupy().cuda.runtime.deviceSynchronize  # for every library's streams
+
+    def waiting() -> Any:
+        result = function()
+        wait()
+        return result
+
+    return waiting
 
 
 def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, Any]:

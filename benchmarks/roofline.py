@@ -17,7 +17,7 @@ import tinycnn as tc
 from benchmarks import contenders, machine
 from benchmarks.contenders import Problem
 from benchmarks.machine import Settings
-from tinycnn import parallel
+from tinycnn import backend, parallel
 
 Shape = tuple[int, ...]
 FLOAT = 4  # bytes
@@ -27,12 +27,12 @@ def run(settings: Settings) -> dict[str, Any]:
     """Measure the ceilings and a train step of tinycnn, and print the shares."""
     rounds = settings.rounds_or(15)
     gemm, copy = gemm_ceiling(settings, rounds), copy_ceiling(settings, rounds)
-    step: Any = contenders.make("tinycnn", Problem(*settings.films))
+    step: Any = contenders.make("tinycnn", Problem.of(settings))
     flops, traffic = step_flops(step.net, settings.batch), step_bytes(step.net, settings.batch)
     seconds = machine.take_turns({"tinycnn": step.train_step}, rounds, settings.seconds_or(0.5))["tinycnn"]
     limits = {"arithmetic": flops / gemm["best"], "memory": traffic / copy["best"]}
     shares = {name: limit / seconds["median"] for name, limit in limits.items()}
-    rows = [[f"float32 matrix product, {name}", f"{value / 1e9:,.0f} GFLOP/s"] for name, value in gemm["each"].items()]
+    rows = [[f"matrix product, {name}", f"{value / 1e9:,.0f} GFLOP/s"] for name, value in gemm["each"].items()]
     rows.append(["copying memory, bytes read and written", f"{copy['best'] / 1e9:,.1f} GB/s"])
     print(machine.table(["the fastest of several", "measured"], rows))
     print(
@@ -56,21 +56,31 @@ def run(settings: Settings) -> dict[str, Any]:
 
 
 def gemm_ceiling(settings: Settings, rounds: int) -> dict[str, Any]:
-    """The fastest float32 product of two square matrices, FLOP/s: NumPy's and, if installed, PyTorch's."""
-    n = 256 if settings.quick else 2048
-    a = np.ones((n, n), np.float32)
-    products: dict[str, Callable[[], object]] = {"NumPy": lambda: a @ a}
+    """The fastest product of two square float32 matrices, FLOP/s: NumPy's (CuPy's) and, if installed, PyTorch's."""
+    on_cpu = settings.device == "cpu"
+    n = 256 if settings.quick else 2048 if on_cpu else 8192
+    a = backend.to_device(np.ones((n, n), np.float32), settings.device)
+    products: dict[str, Callable[[], object]] = {"NumPy" if on_cpu else "CuPy": lambda: a @ a}
     if contenders.present(settings, ("PyTorch",)):
         import torch
 
-        matrix = torch.from_numpy(a)
+        matrix = torch.ones((n, n), device=settings.device)
         products["PyTorch"] = lambda: matrix @ matrix
-    each = {name: 2 * n**3 / _fastest(product, rounds) for name, product in products.items()}
+    each = {name: 2 * n**3 / _fastest(machine.finished(product, settings.device), rounds)
+            for name, product in products.items()}  # fmt: skip
     return {"each": each, "best": max(each.values())}
 
 
 def copy_ceiling(settings: Settings, rounds: int) -> dict[str, Any]:
-    """The fastest copy by all threads of an array much larger than the caches: bytes read and written per second."""
+    """The fastest copy of an array much larger than the caches: bytes read and written per second.
+
+    On the CPU all threads take part.
+    """
+    if settings.device == "cuda":
+        a = backend.cupy().ones(2**28, np.float32)
+        b = a.copy()
+        copy = machine.finished(lambda: backend.cupy().copyto(b, a), settings.device)
+        return {"best": 2 * a.nbytes / _fastest(copy, rounds)}
     source = np.ones(2**20 if settings.quick else 2**26, np.float32)
     target = np.zeros_like(source)
     pieces = 8 * parallel.get_num_threads()

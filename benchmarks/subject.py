@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import contenders, machine
 from benchmarks.machine import Settings
 
 
@@ -15,6 +15,8 @@ def main(name: str, settings: str, file: str) -> None:
     options = json.loads(settings)
     chosen = Settings(**{**options, "only": tuple(options["only"])})
     machine.pin_threads(chosen.threads)
+    if chosen.device == "cuda":
+        contenders.prepare_gpu(chosen)
     record = importlib.import_module(f"benchmarks.{name}").run(chosen)
     Path(file).write_text(json.dumps(record), encoding="utf-8")
 

@@ -13,11 +13,13 @@ def run(settings: Settings) -> dict[str, Any]:
     """Check that all contenders compute the same, then time them in turns."""
     from benchmarks.with_tinycnn import starting_state
 
-    problem = Problem(*settings.films)
+    problem = Problem.of(settings)
     names = contenders.present(settings)
     state = starting_state(problem)
     few = problem.first(contenders.CHECKED_FILMS)
-    checked = contenders.check_training({name: contenders.make(name, few, state, dropout=False) for name in names})
+    checked = contenders.check_training(
+        {name: contenders.make(name, few, state, dropout=False) for name in names}, contenders.tolerance(settings)
+    )
     print(describe_check(checked))
     contenders.forget_compiled()
     steps = {name: contenders.make(name, problem, state).train_step for name in names}

@@ -9,28 +9,31 @@ import numpy as np
 import tinycnn as tc
 from benchmarks.contenders import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Problem
 from covid.network import paper_network
+from tinycnn import backend
 
 
 class TinyCNN:
     """The paper's network, as `covid train` uses it."""
 
     def __init__(self, problem: Problem, state: Mapping[str, np.ndarray] | None = None, dropout: bool = True):
-        self.x, self.t, self.batch = problem.x, problem.t, problem.batch
+        self.x, self.t = (backend.to_device(array, problem.device) for array in (problem.x, problem.t))
+        self.batch, self.on_gpu = problem.batch, problem.device == "cuda"
         self.net = paper_network(problem.channels, size=problem.size)
         self.net.load_state_dict({"input.mean": problem.mean, **(state or {})}, strict=False)
         self.optimizer = tc.SGDM(LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
         for layer in self.net.layers:
             if isinstance(layer, tc.Dropout) and not dropout:
                 layer.rate = 0.0
+        self.net.to(problem.device)
 
     def train_step(self) -> float:
-        return self.net.train_step(self.x, self.t, self.optimizer)
+        return self.net.train_step(self.x, self.t, self.optimizer, checked=self.on_gpu)  # as the Trainer calls it
 
     def gradients(self) -> dict[str, np.ndarray]:
-        return self.net.gradients()
+        return {name: backend.to_device(array, "cpu") for name, array in self.net.gradients().items()}
 
     def infer(self) -> np.ndarray:
-        return self.net.predict(self.x, self.batch)
+        return backend.to_device(self.net.predict(self.x, self.batch), "cpu")
 
 
 def starting_state(problem: Problem) -> dict[str, np.ndarray]:

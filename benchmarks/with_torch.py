@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,11 @@ class PaperNetwork(nn.Module):
 
 
 class Torch:
-    """The network in one of PyTorch's configurations: eager or compiled, NCHW or channels_last memory."""
+    """The network in one of PyTorch's configurations.
+
+    Eager or compiled (`reduce_overhead`: with CUDA graphs by the compiler), NCHW or channels_last memory, and step by
+    step or, with `graph`, as one CUDA graph of the whole train step.
+    """
 
     def __init__(
         self,
@@ -60,18 +64,23 @@ class Torch:
         dropout: bool = True,
         compiled: bool = False,
         channels_last: bool = False,
+        reduce_overhead: bool = False,
+        graph: bool = False,
     ):
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.x = torch.from_numpy(problem.x.copy()).to(memory_format=layout)
-        self.t = torch.from_numpy(problem.t)
+        self.x = torch.from_numpy(problem.x.copy()).to(problem.device, memory_format=layout)
+        self.t = torch.from_numpy(problem.t).to(problem.device)
         self.network = PaperNetwork(problem, dropout)
         if state:
             tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
             self.network.load_state_dict({**self.network.state_dict(), **tensors})
-        self.network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.network.to(problem.device, memory_format=layout)  # type: ignore[call-overload]
         # One shape for each compiled function, so that the compiler may count on it.
-        self.scores = torch.compile(self.network, dynamic=False) if compiled else self.network
+        mode = "reduce-overhead" if reduce_overhead else None
+        self.scores = torch.compile(self.network, dynamic=False, mode=mode) if compiled else self.network
+        self.reduce_overhead, self.graph = reduce_overhead, graph
+        self.recorded: Callable[[], torch.Tensor] | None = None
         decayed: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
         for name, parameter in self.network.named_parameters():
@@ -82,15 +91,18 @@ class Torch:
 
     def train_step(self) -> float:
         self.network.train()
+        return self._run(self._step).item()
+
+    def _step(self) -> torch.Tensor:
         self.optimizer.zero_grad()
         loss = functional.cross_entropy(self.scores(self.x), self.t)
         loss.backward()
         self.optimizer.step()
-        return loss.item()
+        return loss
 
     def gradients(self) -> dict[str, np.ndarray]:
         return {
-            name: parameter.grad.numpy().copy()
+            name: parameter.grad.cpu().numpy().copy()
             for name, parameter in self.network.named_parameters()
             if parameter.grad is not None
         }
@@ -98,4 +110,34 @@ class Torch:
     def infer(self) -> np.ndarray:
         self.network.eval()
         with torch.inference_mode():
-            return functional.softmax(self.scores(self.x), dim=1).numpy()
+            return self._run(lambda: functional.softmax(self.scores(self.x), dim=1)).cpu().numpy()
+
+    def _run(self, function: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if self.graph:
+            self.recorded = self.recorded or self._record(function)
+            return self.recorded()
+        if self.reduce_overhead:
+            torch.compiler.cudagraph_mark_step_begin()
+        return function()
+
+    def _record(self, function: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+        """`function` as one CUDA graph, as PyTorch's manual describes; weights and momentum are as before."""
+        state = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(3):
+                function()
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = function()
+        self.network.load_state_dict(state)
+        for memory in self.optimizer.state.values():
+            memory["momentum_buffer"].zero_()
+
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return result
+
+        return replay

@@ -8,16 +8,21 @@ import itertools
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import contenders, data, layers, machine, roofline, train
+import tinycnn as tc
+from benchmarks import contenders, data, gpu_check, layers, machine, roofline, train
 from benchmarks.__main__ import main
 from benchmarks.contenders import DisagreementError, Problem
 from benchmarks.machine import Settings
 from benchmarks.with_tinycnn import TinyCNN, starting_state
 from covid.network import paper_network
+from tests import fake_cuda
+from tests.emulation import emulate
+from tinycnn import backend
 
 INSTALLED = [name for name in contenders.FRAMEWORKS if importlib.util.find_spec(name)]
 
@@ -231,3 +236,85 @@ def test_the_check_is_described():
     differences = {"JAX": {"largest": 3e-5, "in": "conv_1.weight", "loss": 2e-7}}
     text = train.describe_check({"loss": 1.25, "differences": differences})
     assert "all 2 contenders" in text and "1.250000 (to 2e-07)" in text and "3e-05" in text
+
+
+# --- On a GPU ---
+
+
+@pytest.fixture
+def emulated_gpu(monkeypatch):
+    """CuPy played by a stand-in, the kernels by an emulator, and a network small enough for it."""
+    fake_cuda.install(monkeypatch)
+    if emulate.COMPILER is None:
+        pytest.skip("the emulator needs g++")
+    fake_cuda.emulate_kernels(monkeypatch)
+    rng = np.random.default_rng(0)
+    x, t = rng.integers(0, 256, (24, 1, 10, 10), dtype=np.uint8), rng.integers(0, 3, 24)
+    monkeypatch.setattr(gpu_check, "_films", lambda count=6: (x[:count], t[:count]))
+    monkeypatch.setattr(gpu_check, "BATCH", 6)
+    monkeypatch.setattr(gpu_check, "_network", lambda dropout=False: tc.Sequential([
+        tc.ImageInput((1, 10, 10), name="input"), tc.Conv2D(3, 3, name="conv_1"), tc.BatchNorm2D(name="norm"),
+        tc.ReLU(), tc.MaxPool2D(2), tc.Dropout(0.5 if dropout else 0), tc.FullyConnected(3, name="fc"), tc.Softmax(),
+        tc.ClassificationOutput()]))  # fmt: skip
+
+
+def test_gpu_check_measures_distances_and_bits(emulated_gpu):
+    result = gpu_check.parity()
+    assert 0 < result["forward"] < 1e-5 and result["recorded"] == "yes"
+    assert set(result["gradients"]) == {"conv_1.weight", "norm.weight", "norm.bias", "fc.weight", "fc.bias"}
+    assert 0 < max([*result["gradients"].values(), *result["state after 20 steps"].values()]) < 1e-4
+    assert gpu_check.determinism()["runs"] == 3
+
+
+def test_gpu_check_reports_a_failed_part_and_goes_on(emulated_gpu, monkeypatch, tmp_path, capsys):
+    def broken():
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(gpu_check, "PARTS", {"broken": broken, "whole": lambda: {"answer": 42}, "late": broken})
+    clock = itertools.chain([0, 1, 1, 1, 2, 2, 2], itertools.repeat(400))
+    monkeypatch.setattr(gpu_check, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert gpu_check.main(["--out", str(tmp_path / "gpu.json")]) == 1
+    parts = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["parts"]
+    assert parts["broken"]["error"] == "ZeroDivisionError: on purpose" and "in broken" in parts["broken"]["traceback"]
+    assert parts["whole"] == {"ok": True, "result": {"answer": 42}, "seconds": 0}
+    assert parts["late"] == {"ok": True, "left out": "no time was left"}
+    assert "1 of 3 parts failed ['broken']" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(backend.has_gpu(), reason="there is a GPU")
+def test_without_a_gpu_one_sentence_says_so(capsys, tmp_path):
+    for command in (lambda: main(["train", "--device", "cuda"]), lambda: gpu_check.main([])):
+        assert command() == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "or stay on the CPU" in line
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["startup", "--device", "cuda"], "startup is about the CPU; with --device cuda there are train, infer"),
+    (["train", "--tf32"], "--tf32 is about the GPU: add --device cuda")])  # fmt: skip
+def test_options_that_do_not_go_together(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_contenders_on_the_gpu(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(contenders, "_torch_gpu", lambda: True)
+    everybody = contenders.present(Settings(1, device="cuda"))
+    assert {"tinycnn", "PyTorch", "PyTorch CUDA graph", "PyTorch compiled, reduce-overhead"} < set(everybody)
+    assert "JAX" not in everybody
+    eager = contenders.present(Settings(1, device="cuda", compile=False))
+    assert eager == [name for name in everybody if "compiled" not in name]
+    monkeypatch.setattr(contenders, "_torch_gpu", lambda: False)
+    assert contenders.present(Settings(1, device="cuda")) == ["tinycnn"]
+    assert "this PyTorch cannot compute on the GPU, so it is left out" in capsys.readouterr().out
+
+
+def test_a_gpu_is_waited_for(monkeypatch):
+    cupy = fake_cuda.install(monkeypatch)
+    calls = []
+    cupy.cuda.runtime.deviceSynchronize = lambda: calls.append("waited")
+    assert machine.finished(lambda: calls.append("launched"), "cuda")() is None and calls == ["launched", "waited"]
+    function = calls.clear
+    assert machine.finished(function, "cpu") is function
