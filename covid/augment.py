@@ -18,9 +18,10 @@ class Augmentation:
     """Changes each film of a batch by its own random amount; called as augment(x, rng), x uint8 (N, C, H, W).
 
     `untouched` is the share of films left exactly as they are: turning and zooming blurs a film a little, and a network
-    that saw no other would find the sharp films of the test strange. Each amount is drawn evenly from −limit … limit: `shift` as a share of the film's sides, `rotation` in degrees,
-    `zoom` and `contrast` as shares of 1 (contrast stretches around the film's mean), `brightness` in grey levels of
-    255. Half the films are mirrored if `flip`. What comes in from outside the film has the film's mean grey.
+    that saw no other would find the sharp films of the test strange. Each other amount is drawn evenly from −limit …
+    limit: `shift` as a share of the film's sides, `rotation` in degrees, `zoom` and `contrast` as shares of 1 (contrast
+    stretches around the film's mean), `brightness` in grey levels of 255. Half of these films are mirrored if `flip`.
+    What comes in from outside the film has the film's mean grey.
 
     >>> x = np.zeros((2, 1, 8, 8), np.uint8)
     >>> Augmentation()(x, np.random.default_rng(0)).shape

@@ -1,4 +1,4 @@
-"""The command line: `covid train`, `covid evaluate`, `covid predict`."""
+"""The command line: an argument parser for each command, and what it calls."""
 
 from __future__ import annotations
 
@@ -43,15 +43,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_audit(commands)
+    _add_report(commands)
+    _add_compare(commands)
+    _add_reproduce(commands)
     return parser
 
 
 def _add_train(commands: Any) -> None:
     parser = commands.add_parser("train", help="train the network on films, or on phantoms if there are none")
     parser.set_defaults(command=_train)
-    parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), metavar="DIR",
-                        help="folder with chest_xray/ and covid-chestxray-dataset/, or with one folder a class; "
-                             f"${DATA_VARIABLE} if set; without either, phantom X-rays are drawn")
+    _add_data(parser, "without either, phantom X-rays are drawn")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the results (runs/DATE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN",
                         help="go on with an interrupted run, with its own settings")
@@ -125,6 +127,49 @@ def _add_predict(commands: Any) -> None:
     _add_use(parser)
 
 
+def _add_audit(commands: Any) -> None:
+    parser = commands.add_parser("audit", help="what a network could learn, or did learn, that is no lung")
+    parser.set_defaults(command=_audit)
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN",
+                        help="a trained run: its network with lungs covered, films turned and more; without it, films")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="films to audit before any training")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="with --data: where to write audit.json")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_device(parser)
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser("report", help="write a run's report: tables and figures beside the paper's")
+    parser.set_defaults(command=_report)
+    parser.add_argument("run", type=Path, metavar="RUN",
+                        help="folder that covid train wrote, or the folder of covid reproduce")
+    _add_device(parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser("compare", help="two runs on the test films they share, with a paired test")
+    parser.set_defaults(command=_compare)
+    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="folders that covid train wrote")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_reproduce(commands: Any) -> None:
+    parser = commands.add_parser("reproduce", help="run every experiment and audit, and write the report over them all")
+    parser.set_defaults(command=_reproduce)
+    _add_data(parser, "needed here")
+    parser.add_argument("--out", type=Path, default=Path("reproduction"), metavar="FOLDER",
+                        help="folder for the results; what is finished there is kept (reproduction)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="some experiments, by name")
+    parser.add_argument("--quick", action="store_true", help="one epoch of one run each, to see that it works")
+    _add_device(parser)
+
+
+def _add_data(parser: Any, otherwise: str) -> None:
+    parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), metavar="DIR",
+                        help="folder with chest_xray/ and covid-chestxray-dataset/, or with one folder a class; "
+                             f"${DATA_VARIABLE} if set; {otherwise}")
+
+
 def _add_use(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", choices=("last", "best"), default="last",
                         help="network of the last epoch, or the best by validation accuracy (last, as in the paper)")
@@ -149,6 +194,8 @@ def _cache_folder() -> Path:
 def _device(options: argparse.Namespace) -> str:
     from tinycnn import backend
 
+    if options.device == "cuda":
+        backend.cupy()  # says now, rather than after minutes of reading films, that there is no GPU
     return backend.best_device() if options.device == "auto" else options.device
 
 
@@ -243,3 +290,51 @@ def _predict(options: argparse.Namespace) -> int:
     print(f"\n{len(entries) - failures} of {len(entries)} films read; the run's results are in {run.folder}\n{NOTICE}",
           file=sys.stderr if options.json else sys.stdout)
     return 1 if failures else 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from covid import audit_data, audit_run, reproduce
+    from covid.run import Run
+
+    if (options.run is None) == (options.data is None):
+        raise DataError("audit a trained run, as in covid audit RUN, or films, as in covid audit --data DIR")
+    if options.run:
+        audit = reproduce.write_run_audit(Run.open(options.run), options.cache, _device(options))
+        text = audit_run.format_run_audit(audit)
+    else:
+        audit = reproduce.write_data_audit(options.data, options.out)
+        text = audit_data.format_data_audit(audit)
+    print(json.dumps(audit, indent=2) if options.json else f"{text}\n\n{NOTICE}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from covid.report import files
+    from covid.run import Run
+
+    if (options.run / "config.json").is_file() or not any(options.run.glob("*/summary.json")):
+        written = files.write(Run.open(options.run), options.cache)
+    else:
+        written = files.write_collection(options.run)
+    print(f"written: {', '.join(map(str, written))}\n{NOTICE}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from covid import compare
+    from covid.run import Run
+
+    result = compare.compare_runs(*map(Run.open, options.runs))
+    print(json.dumps(result, indent=2) if options.json else f"{compare.format_comparison(result)}\n\n{NOTICE}")
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from covid.reproduce import reproduce
+
+    if not options.data:
+        raise DataError("the experiments need the films: give their folder with --data")
+    written = reproduce(options.data.resolve(), options.out, options.cache, _device(options), names=options.only,
+                        quick=options.quick)
+    print(f"\nThe report is {written[0]}\n{NOTICE}")
+    return 0

@@ -93,7 +93,7 @@ def collect(root: Path | str, *, workers: int | None = None) -> list[Film]:
 def _joined_patients(films: Sequence[Film], thumbnails: dict[int, NDArray[np.uint8]]) -> list[Film]:
     """The films with two patients made one wherever a film of the one looks the same as a film of the other.
 
-    A film re-encoded for another article comes back under another patient's name, and would be on both sides of a split.
+    A film re-encoded for another article comes back under another patient's name, and could land on both sides.
     """
     places = list(thumbnails)
     tiny = np.array(list(thumbnails.values())).reshape(-1, THUMBNAIL, THUMBNAIL)
@@ -345,14 +345,14 @@ def summary(films: Sequence[Film]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    reasons = Counter(_kind(film.excluded) for film in films if film.excluded)
+    reasons = Counter(reason_kind(film.excluded) for film in films if film.excluded)
     if reasons:
         lines += ["", f"left out: {sum(reasons.values())}"]
         lines += [f"{n:6d}  {reason}" for reason, n in reasons.most_common()]
     return "\n".join(lines)
 
 
-def _kind(reason: str) -> str:
+def reason_kind(reason: str) -> str:
     """A reason without the path in it, so that equal reasons are counted together."""
     if reason.startswith("duplicate of "):
         return "duplicate of another film"

@@ -18,6 +18,7 @@ from covid.measure import measure
 from covid.predictions import Predictions
 from covid.preprocess import Settings, preprocess, read_grey
 from covid.run import Run
+from tinycnn import backend
 
 
 def measured(run: Run, net: tc.Sequential, cache: Path) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def predictions(run: Run, net: tc.Sequential, paths: Sequence[Path]) -> Iterator
             yield path, error
             continue
         x = np.broadcast_to(pixels, (1, config.channels, *pixels.shape))
-        yield path, net.predict(x)[0]
+        yield path, backend.to_device(net.predict(backend.to_device(x, net.device)), "cpu")[0]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

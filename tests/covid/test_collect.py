@@ -240,8 +240,8 @@ def test_patients_with_the_same_film_are_one(tmp_path):
     cohen(tmp_path, rows)
     rng = np.random.default_rng(8)
     for name in ("a.png", "b.png", "own.png", "c.png"):  # films as different as noise can be, smooth as films are
-        film = Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8)).resize((160, 160), Image.Resampling.BICUBIC)
-        film.save(tmp_path / "images" / name)
+        film = Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8))
+        film.resize((160, 160), Image.Resampling.BICUBIC).save(tmp_path / "images" / name)
     with Image.open(tmp_path / "images/b.png") as film:
         film.resize((90, 100)).point(lambda grey: 0.8 * grey + 20).save(tmp_path / "images/copy.jpg", quality=70)
     films = by_name(collect(tmp_path))

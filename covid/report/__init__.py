@@ -1,0 +1,1 @@
+"""`covid report`: a run, or a folder of repeated experiments, as a page, as Markdown and as JSON."""
