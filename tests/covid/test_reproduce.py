@@ -15,7 +15,7 @@ TINY = {"size": 64, "batch_size": 8, "epochs": 1}
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
-    phantom.write_phantoms(folder, 20, 0, 64)
+    phantom.write_phantoms(folder, 10, 0, 64)
     return folder
 
 
