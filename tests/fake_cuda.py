@@ -39,7 +39,7 @@ class Array(np.ndarray):
 
     def __matmul__(self, other):
         y = cupy.empty((*self.shape[:-1], other.shape[-1]), self.dtype)
-        cupy.matmul(self, other, out=y)
+        cupy._core.matmul(self, other, y)
         return y
 
     def copy(self):
@@ -161,6 +161,9 @@ class Event:
 
 
 class MemoryPool:
+    def __init__(self, allocator=None):
+        pass
+
     def malloc(self, size):
         raise AssertionError("NumPy allocates here")
 
@@ -185,7 +188,6 @@ def install(monkeypatch, eager=True):
     for name in ("empty", "empty_like", "zeros", "zeros_like", "ones", "full", "asarray", "concatenate"):
         setattr(cupy, name, _array(getattr(np, name)))
     cupy.ascontiguousarray = _contiguous
-    cupy.matmul = lambda a, b, out: _put(lambda: np.matmul(np.asarray(a), np.asarray(b), out=out))
     cupy.ndarray, cupy.__version__ = Array, "fake"
     cupy.cuda = ModuleType("cupy.cuda")
     cupy.cuda.Stream, cupy.cuda.Event, cupy.cuda.MemoryPool = Stream, Event, MemoryPool
@@ -197,8 +199,14 @@ def install(monkeypatch, eager=True):
     cupy.cuda.runtime.getDeviceCount = lambda: 1
     cupy.cuda.runtime.getDeviceProperties = lambda number: {"name": b"Make-believe 100"}
     cupy.cuda.runtime.memGetInfo = lambda: (2**30, 2**34)
+    cupy.cuda.nvrtc, cupy.cuda.cublas = ModuleType("cupy.cuda.nvrtc"), ModuleType("cupy.cuda.cublas")
+    cupy.cuda.nvrtc.getVersion = lambda: (12, 9)
+    cupy.cuda.get_cublas_handle = lambda: "handle"
+    cupy.math_modes = {"handle": 0}
+    cupy.cuda.cublas.setMathMode = cupy.math_modes.__setitem__
     cupy.get_default_memory_pool = MemoryPool
     cupy._core = ModuleType("cupy._core")
+    cupy._core.matmul = lambda a, b, out: _put(lambda: np.matmul(np.asarray(a), np.asarray(b), out=out))
     cupy._core._routines_linalg = ModuleType("cupy._core._routines_linalg")
     cupy._core._routines_linalg.COMPUTE_TYPE_DEFAULT, cupy._core._routines_linalg.COMPUTE_TYPE_TF32 = 1, 7
     compute_types = {np.float32: 1}

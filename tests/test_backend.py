@@ -87,10 +87,9 @@ def cuda(monkeypatch):
 
 def test_precision(cuda):
     assert backend.get_precision() == "float32"
-    backend.set_precision("tf32")
-    assert backend.get_precision() == "tf32"
-    backend.set_precision("float32")
-    assert backend.get_precision() == "float32"
+    for precision, mode in (("tf32", 3), ("float32", 0)):
+        backend.set_precision(precision)
+        assert backend.get_precision() == precision and cuda.math_modes == {"handle": mode}
     with pytest.raises(ValueError, match="precision is 'half': choose one of float32, tf32"):
         backend.set_precision("half")
 

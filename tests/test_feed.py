@@ -55,6 +55,17 @@ def test_an_epoch_that_was_broken_off_leaves_nothing_behind(monkeypatch):
         np.testing.assert_array_equal(x, expected)
 
 
+def test_memory_in_which_something_still_computes_is_not_written_to(monkeypatch):
+    cupy = fake_cuda.install(monkeypatch)
+    stream = cupy.streams[0] = fake_cuda.Stream(eager=False)
+    memory, seen = cupy.zeros(4096, np.uint8), []
+    stream.put(lambda: seen.append(np.array(memory)))  # Python has let go of the memory before this has run
+    monkeypatch.setattr(cupy, "empty", lambda *_: memory)
+    next(Feed("cuda").epoch(batches(), 1))
+    stream.synchronize()
+    assert not seen[0].any() and memory.any()
+
+
 def test_pixels_are_checked_before_they_travel(monkeypatch):
     fake_cuda.install(monkeypatch)
     x = X.astype(np.float32)

@@ -51,7 +51,8 @@ def cupy() -> ModuleType:
         raise RuntimeError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
     try:
         count = module.cuda.runtime.getDeviceCount()
-    except module.cuda.runtime.CUDARuntimeError as error:
+        module.cuda.nvrtc.getVersion()  # the compiler of all kernels is a library of its own, and may be missing
+    except RuntimeError as error:
         raise RuntimeError(f"CuPy finds no usable GPU ({error}): {GPU_HELP}") from error
     if count == 0:
         raise RuntimeError(f"CuPy finds no GPU: {GPU_HELP}")
@@ -97,10 +98,11 @@ def free_memory() -> int:
 
 
 PRECISIONS = ("float32", "tf32")
+MATH_MODES = {"float32": 0, "tf32": 3}  # CUBLAS_DEFAULT_MATH and CUBLAS_TF32_TENSOR_OP_MATH
 
 
 def set_precision(precision: str) -> None:
-    """How float32 matrix products are computed on the GPU, by this whole process from now on.
+    """How float32 matrix products are computed on the GPU from now on: set it in the thread that computes.
 
     "float32", as everywhere else, or "tf32": the tensor cores, several times faster, which round the factors to 10 bits
     of mantissa (an error of about 1e-3 instead of 1e-7 in each). It reaches fully connected layers and convolutions by
@@ -112,9 +114,11 @@ def set_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    core = cupy()._core
+    module = cupy()
+    core = module._core
     tf32, usual = core._routines_linalg.COMPUTE_TYPE_TF32, core._routines_linalg.COMPUTE_TYPE_DEFAULT
-    core.set_compute_type(np.float32, tf32 if precision == "tf32" else usual)
+    core.set_compute_type(np.float32, tf32 if precision == "tf32" else usual)  # read for single products alone;
+    module.cuda.cublas.setMathMode(module.cuda.get_cublas_handle(), MATH_MODES[precision])  # stacks go by this
 
 
 def get_precision() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class _Place:
         if self.host.nbytes < nbytes:
             self.host = np.frombuffer(self._xp.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
             self.device = self._xp.empty(nbytes, np.uint8)
+            self.used.record()  # the pool hands out memory that was let go of; its last user may still be computing
 
 
 class _Sender:
@@ -61,12 +63,17 @@ class _Sender:
         self._places = itertools.cycle([_Place(xp) for _ in range(AHEAD + 1)])  # on their way, and in use
 
     def epoch(self, batches: Batches, number: int) -> Iterator[tuple[Array, Array, np.ndarray]]:
-        for place, x, t, labels in batches.epoch(number, self._send):
-            self._xp.cuda.get_current_stream().wait_event(place.sent)
-            try:
-                yield x, t, labels
-            finally:
-                place.used.record()
+        arriving: Any = batches.epoch(number, self._send)
+        try:
+            for place, x, t, labels in arriving:
+                self._xp.cuda.get_current_stream().wait_event(place.sent)
+                try:
+                    yield x, t, labels
+                finally:
+                    place.used.record()
+        finally:  # of a broken-off epoch too: what is on its way arrives before its memory can be someone else's
+            arriving.close()
+            self._stream.synchronize()
 
     def _send(self, x: np.ndarray, t: np.ndarray) -> tuple[_Place, Array, Array, np.ndarray]:
         place = next(self._places)

@@ -266,8 +266,9 @@ class Sequential:
     @property
     def device(self) -> str:
         """"cpu" or "cuda": where the parameters live."""
-        arrays = [group[name] for group, name in self._arrays().values()]
-        return backend.device_of(arrays[0]) if arrays else "cpu"
+        groups = (group for layer in self.layers for group in (layer.parameters, layer.state))
+        array = next((array for group in groups for array in group.values()), None)
+        return "cpu" if array is None else backend.device_of(array)
 
     def save(self, path: str | Path) -> None:
         """Write the layers and all arrays into one safetensors file; the network stays on its device.

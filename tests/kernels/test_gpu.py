@@ -79,6 +79,20 @@ def test_columns_within_a_small_workspace(kernels, monkeypatch):
                                reference.conv2d_backward_weight(y, x, (3, 3), *arguments), rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.skipif(backend.has_gpu(), reason="the layer hands over its arrays, which are NumPy's here")
+def test_the_layers_im2col_is_that_of_columns(kernels, monkeypatch):
+    monkeypatch.setattr(direct, "serves", None)  # called, it would be an error
+    layer, rng = tc.Conv2D(4, 3, algorithm="im2col"), np.random.default_rng(0)
+    layer.build((2, 7, 6), np.float64, rng)
+    x, dy = rng.standard_normal((3, 2, 7, 6)), rng.standard_normal((3, 4, 5, 4))
+    results = []
+    for name in ("reference", "gpu"):
+        with tc.kernels.use(name):
+            results.append([layer.forward(x), layer.backward(dy), *layer.gradients.values()])
+    for expected, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_weight_gradient_by_blocks_that_see_several_tiles(kernels, backwards, monkeypatch):
     monkeypatch.setattr(direct, "PARTS", 2)

@@ -98,8 +98,9 @@ class Conv2D(Layer):
             self.gradients["bias"] = k.conv2d_backward_bias(dy)
 
     def _kernels(self, x: Array) -> ModuleType:
-        """The kernels that compute this layer: the reference's convolution is the textbook's im2col."""
-        return kernels.named("reference") if self.algorithm == "im2col" else kernels.for_array(x)
+        """The kernels that compute this layer: im2col's are the reference's, unless a module has its own."""
+        k = kernels.for_array(x)
+        return getattr(k, "columns", kernels.named("reference")) if self.algorithm == "im2col" else k
 
     def geometry(self, size: tuple[int, int]) -> tuple[tuple[int, int], Padding, tuple[int, int], int]:
         """stride, padding as (top, bottom, left, right), dilation and groups, for images of `size` (H, W)."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinycnn.backend import get_array_module
+from tinycnn.kernels.gpu import norm
 from tinycnn.kernels.gpu.launch import Array, blocks, launch
 from tinycnn.kernels.gpu.replay import matmul
 from tinycnn.kernels.windows import Padding, Pair, output_shape
@@ -38,8 +39,8 @@ def col2im(columns: Array, input_shape: tuple[int, ...], kernel: Pair, stride: P
     return x
 
 
-def forward(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair,
-            groups: int) -> Array:
+def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair,
+                   groups: int) -> Array:
     """W · im2col(x) + b: see reference.conv2d_forward."""
     xp = get_array_module(x)
     o, _, kh, kw = weight.shape
@@ -55,8 +56,8 @@ def forward(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: 
     return y
 
 
-def backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...], stride: Pair, padding: Padding,
-                   dilation: Pair, groups: int) -> Array:
+def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...], stride: Pair, padding: Padding,
+                          dilation: Pair, groups: int) -> Array:
     """col2im(Wᵀ · dy): see reference.conv2d_backward_input."""
     xp = get_array_module(dy)
     (_, o, oh, ow), (kh, kw) = dy.shape, weight.shape[2:]
@@ -67,18 +68,23 @@ def backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...], strid
     return parts[0] if len(parts) == 1 else xp.concatenate(parts)
 
 
-def backward_weight(dy: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
-                    groups: int) -> Array:
+def conv2d_backward_weight(dy: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
+                           groups: int) -> Array:
     """Σ_n dy[n] · im2col(x[n])ᵀ: see reference.conv2d_backward_weight."""
     xp = get_array_module(dy)
     (_, o, oh, ow), c = dy.shape, x.shape[1]
-    total = xp.zeros((groups, o // groups, c // groups * math.prod(kernel)), dy.dtype)
+    total = xp.zeros((groups, c // groups * math.prod(kernel), o // groups), dy.dtype)
     for images in _tiles(x.shape, kernel, (oh, ow), x.dtype.itemsize):
         columns = im2col(x[images], kernel, stride, padding, dilation)
         columns = columns.reshape(len(columns), groups, -1, oh * ow)
         outputs = dy[images].reshape(-1, groups, o // groups, oh * ow)
-        total += matmul(outputs, columns.swapaxes(2, 3)).sum(axis=0)
-    return total.reshape(o, c // groups, *kernel)
+        total += matmul(columns, outputs.swapaxes(2, 3)).sum(axis=0)  # CuPy copies what is transposed: the smaller
+    return total.swapaxes(1, 2).reshape(o, c // groups, *kernel)
+
+
+def conv2d_backward_bias(dy: Array) -> Array:
+    # Twin: reference.conv2d_backward_bias.
+    return norm.channel_sums(dy)
 
 
 def _geometry(shape: tuple[int, ...], kernel: Pair, output: Pair, stride: Pair, padding: Padding, dilation: Pair

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels.gpu import columns, direct, norm
+from tinycnn.kernels.gpu import columns, direct
 from tinycnn.kernels.gpu.launch import Array
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
@@ -14,7 +14,7 @@ def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair = (
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     if not direct.serves(weight.shape, stride, dilation, groups):
-        return columns.forward(x, weight, bias, stride, padding, dilation, groups)
+        return columns.conv2d_forward(x, weight, bias, stride, padding, dilation, groups)
     y = xp.empty((len(x), len(weight), *output_shape(x.shape[2:], weight.shape[2:], stride, padding)), x.dtype)
     direct.correlate(direct.plain(x), weight, (bias, y, *y.shape[1:]), len(x), padding[0], padding[2])
     return y
@@ -26,7 +26,7 @@ def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...]
     xp = get_array_module(dy)
     dy, weight = xp.ascontiguousarray(dy), xp.ascontiguousarray(weight)
     if not direct.serves(weight.shape, stride, dilation, groups):
-        return columns.backward_input(dy, weight, input_shape, stride, padding, dilation, groups)
+        return columns.conv2d_backward_input(dy, weight, input_shape, stride, padding, dilation, groups)
     return direct.input_gradient(direct.plain(dy), weight, input_shape, padding[0], padding[2])
 
 
@@ -36,10 +36,5 @@ def conv2d_backward_weight(dy: Array, x: Array, kernel: Pair, stride: Pair = (1,
     xp = get_array_module(dy)
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     if not direct.serves((dy.shape[1], x.shape[1], *kernel), stride, dilation, groups):
-        return columns.backward_weight(dy, x, kernel, stride, padding, dilation, groups)
+        return columns.conv2d_backward_weight(dy, x, kernel, stride, padding, dilation, groups)
     return direct.weight_gradient(direct.plain(dy), x, kernel, padding[0], padding[2])
-
-
-def conv2d_backward_bias(dy: Array) -> Array:
-    # Twin: reference.conv2d_backward_bias.
-    return norm.channel_sums(dy)

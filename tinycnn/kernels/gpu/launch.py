@@ -85,7 +85,8 @@ def _function(source: str, kernel: str, options: tuple[str, ...]) -> Any:
 
 @functools.cache
 def _module(source: str, options: tuple[str, ...]) -> Any:
-    return backend.cupy().RawModule(code=code(source), options=(*OPTIONS, *options), backend="nvrtc")
+    text = code(source).encode("ascii", "ignore").decode()  # CuPy writes it to a file in the system's own encoding
+    return backend.cupy().RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
 
 
 def on_device(source: str, kernel: str, options: tuple[str, ...], grid: tuple[int, ...], block: tuple[int, ...],

@@ -62,6 +62,18 @@ join_moments(const double* __restrict__ moments, real* __restrict__ mean, real* 
     }
 }
 
+// The running statistics move towards a batch's, in place: a thread for each channel.
+extern "C" __global__ void
+track(real* running_mean, real* running_var, const real* mean, const real* variance, real momentum, real unbiased,
+      int channels)
+{
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= channels)
+        return;
+    running_mean[c] += momentum * (mean[c] - running_mean[c]);
+    running_var[c] += momentum * (variance[c] * unbiased - running_var[c]);
+}
+
 // y = γ · (x − μ) / √(σ² + ε) + β, a block for each plane.
 extern "C" __global__ void
 normalize(const real* __restrict__ x, const real* __restrict__ mean, const real* __restrict__ variance,

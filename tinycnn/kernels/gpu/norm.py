@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels.gpu.launch import Array, launch
+from tinycnn.kernels.gpu.launch import Array, blocks, launch
 
 THREADS = 256
 JOINING_THREADS = 1024  # one block has a channel's parts to itself, and a large batch has many
@@ -21,6 +21,13 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     moments = xp.empty((3, c, parts), np.float64)
     launch("norm", "channel_moments", (c, parts), THREADS, x, moments, n, c, _size(x), dtype=x.dtype)
     return joined(moments, x.dtype)
+
+
+def batch_norm_track(running_mean: Array, running_var: Array, mean: Array, variance: Array, momentum: float,
+                     unbiased: float) -> None:
+    """Move the running statistics by `momentum` towards a batch's, its variance times `unbiased`, in place."""
+    launch("norm", "track", blocks(mean.size, THREADS), THREADS, running_mean, running_var, mean, variance,
+           float(momentum), float(unbiased), mean.size, dtype=mean.dtype)
 
 
 def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, eps: float) -> Array:

@@ -51,7 +51,7 @@ def matmul(a: Array, b: Array) -> Array:
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     xp = backend.get_array_module(a, b)
     y = xp.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
-    recording.interrupt(lambda: xp.matmul(a, b, out=y))
+    recording.interrupt(lambda: xp._core.matmul(a, b, y))  # the operator's own; xp.matmul copies what it broadcasts
     return y
 
 
@@ -78,7 +78,13 @@ class Recording:
 
     def __init__(self, function: Callable[[], Any], xp: ModuleType):
         self._stream = xp.cuda.Stream(non_blocking=True)
-        self._pool = xp.cuda.MemoryPool()
+        blocks: list[Any] = []  # a pool that runs short gives back what is not in use now, but replays will write there
+
+        def allocate(nbytes: int) -> Any:
+            blocks.append(xp.cuda.Memory(nbytes))
+            return xp.cuda.MemoryPointer(blocks[-1], 0)
+
+        self._pool = xp.cuda.MemoryPool(allocate)
         self._device = xp.empty(VALUE_BYTES, np.uint8)
         self._host = np.frombuffer(xp.cuda.alloc_pinned_memory(VALUE_BYTES), np.uint8, VALUE_BYTES)
         self._copied = xp.cuda.Event(disable_timing=True)
