@@ -97,7 +97,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "strong": {"network": "strong", "size": 112, "epochs": 30, "optimizer": "adam", "learning_rate": 0.002,
                "schedule": "cosine", "balanced": True, "augment": True},
     # A step takes ten times as long as the paper's network's, so there are fewer epochs.
-    "alexnet": {"network": "alexnet", "channels": 3, "size": 227, "epochs": 8, "drop_period": 2},
+    "alexnet": {"network": "alexnet", "channels": 3, "size": 227, "epochs": 6, "drop_period": 2},
 }
 
 

@@ -320,6 +320,35 @@ def test_balanced_training_shows_every_class_equally_often():
     assert seen == pytest.approx([8 / 22] * 3)
 
 
+def test_frequencies_are_restored_by_bayes_rule():
+    net = make()
+    net.layers[0].fit(X)
+    t = np.array([0] * 2 + [1] * 6 + [2] * 12)
+    net.load_state_dict({**net.state_dict(), "fc.weight": net.state_dict()["fc.weight"] / 100})  # no p near 0 or 1
+    before = net.predict(X)
+    tc.training.restore_frequencies(net, t)
+    weighted = before * np.array([2, 6, 12])
+    np.testing.assert_allclose(net.predict(X), weighted / weighted.sum(1, keepdims=True), rtol=1e-4)
+    with pytest.raises(ValueError, match="balanced training needs a network that ends in FullyConnected"):
+        tc.training.restore_frequencies(tc.Sequential([tc.ImageInput((1, 1, 3)), tc.Flatten(), tc.Softmax(),
+                                                       tc.ClassificationOutput()]), t)
+
+
+def test_a_balanced_training_ends_with_the_frequencies_once(tmp_path):
+    run = trainer(balanced=True, callbacks=[tc.Checkpoint(tmp_path)])
+    run.fit((X, T), epochs=2)
+    bias = run.net.state_dict()["fc.bias"]
+    again = trainer(make(seed=5), balanced=True)
+    again.resume(tmp_path / "last.safetensors")
+    again.fit((X, T), epochs=2)  # nothing is left to do
+    np.testing.assert_array_equal(again.net.state_dict()["fc.bias"], bias)
+    plain = trainer(balanced=True)
+    plain._end = lambda data: None
+    plain.fit((X, T), epochs=2)
+    shift = np.log(3 * np.bincount(T, minlength=3) / len(T))
+    np.testing.assert_allclose(bias - plain.net.state_dict()["fc.bias"], shift, rtol=1e-4, atol=1e-5)
+
+
 def test_evaluation_by_batch_statistics():
     net = make()
     net.train_step(X.astype(np.float32), T, tc.SGDM(0.01))

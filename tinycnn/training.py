@@ -14,7 +14,7 @@ import numpy as np
 from tinycnn import backend, storage
 from tinycnn.data import Augment, Batches, Dataset
 from tinycnn.feed import Feed
-from tinycnn.layers import BatchNorm2D, ImageInput
+from tinycnn.layers import BatchNorm2D, ClassificationOutput, FullyConnected, ImageInput, Softmax
 from tinycnn.layers.base import Array
 from tinycnn.layers.classification_output import checked_labels
 from tinycnn.progress import Progress
@@ -40,7 +40,8 @@ class Trainer:
         callbacks: what else happens on the way, see `tinycnn.callbacks`.
         batch_size: images a step.
         drop_last: leave out an epoch's last, smaller batch.
-        balanced: show every class equally often, see `Batches`.
+        balanced: show every class equally often, see `Batches`; at the end the probabilities are turned back to the
+            classes' own frequencies, see `restore_frequencies`.
         augment: changes the training images of a batch, augment(x, generator) → x; never those of validation.
         batch_norm: where batch norm's statistics for evaluation come from: "moving" averages gathered in training, or
             one more pass over the whole training set at the end ("population", as in MATLAB before 2021).
@@ -82,6 +83,7 @@ class Trainer:
         self.epoch = self.iteration = self.epochs = 0
         self.seconds = 0.0
         self.stopping = False
+        self.ended = False  # whether what comes after the last epoch has been done
 
     def fit(self, train: Any, validation: Any = None, epochs: int = 20) -> list[Row]:
         """Train until `epochs` epochs are finished, those before a resume included; returns the history.
@@ -108,13 +110,21 @@ class Trainer:
         with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
             while self.epoch < epochs and not self.stopping:
                 self._run_epoch(batches, held_out, feed, started, bar)
-        if self.batch_norm == "population" and self.iteration:
-            population_statistics(self.net, data, self.batch_size, balanced=self.balanced, augment=self.augment)
+        if self.iteration and not self.ended:
+            self._end(data)
         self._tell("on_train_end")
         return self.history
 
+    def _end(self, data: Dataset) -> None:
+        if self.batch_norm == "population":
+            population_statistics(self.net, data, self.batch_size, balanced=self.balanced, augment=self.augment)
+        if self.balanced:
+            restore_frequencies(self.net, data.labels)
+        self.ended = True
+
     def _run_epoch(self, batches: Batches, validation: Dataset | None, feed: Feed, started: float,
                    bar: Progress) -> None:
+        self.ended = False
         self.optimizer.lr_scale = self.schedule(self.epoch + 1, self.epochs)
         for step, (x, t, labels) in enumerate(feed.epoch(batches, self.epoch + 1), start=1):
             # The loss is read here, in every iteration, so that callbacks and errors meet the network as this very
@@ -168,6 +178,7 @@ class Trainer:
         """
         memory = {f"optimizer/{name}": backend.to_device(array, "cpu") for name, array in self.optimizer.memory.items()}
         progress = {"epoch": self.epoch, "iteration": self.iteration, "seconds": self.seconds, "history": self.history,
+                    "ended": self.ended,
                     "steps": self.optimizer.steps, "generator": self.net.rng.bit_generator.state}
         storage.save_network(self.net, path, memory, {"training": json.dumps(progress)})
 
@@ -189,7 +200,7 @@ class Trainer:
                                  if name.startswith(prefix)}
         self.optimizer.steps = progress["steps"]
         self.epoch, self.iteration = progress["epoch"], progress["iteration"]
-        self.seconds, self.history = progress["seconds"], progress["history"]
+        self.seconds, self.history, self.ended = progress["seconds"], progress["history"], progress["ended"]
 
 
 class Evaluation(NamedTuple):
@@ -243,6 +254,29 @@ def population_statistics(net: Sequential, data: Any, batch_size: int = 64, *, b
     finally:
         for norm in norms:
             norm.seen = None
+
+
+def restore_frequencies(net: Sequential, labels: np.ndarray) -> None:
+    """Turn probabilities learnt from equally frequent classes into those for the frequencies of `labels`.
+
+    p'(k|x) ∝ p(k|x) · n_k: so the bias of the last fully connected layer, before softmax, becomes b_k + log(K · n_k/n).
+    A class without labels keeps its bias.
+
+    Raises:
+        ValueError: when the network does not end in a fully connected layer with a bias and Softmax.
+
+    Source: Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities"
+    (2002).
+    """
+    match net.layers[-3:]:
+        case [FullyConnected() as last, Softmax(), ClassificationOutput()] if last.bias:
+            counts = np.bincount(labels, minlength=net.classes)
+            shift = np.log(np.where(counts, counts, len(labels) / net.classes) * net.classes / len(labels))
+            bias = last.parameters["bias"]
+            bias += backend.get_array_module(bias).asarray(shift, bias.dtype)
+        case _:
+            raise ValueError("balanced training needs a network that ends in FullyConnected, with a bias, Softmax and "
+                             "ClassificationOutput")
 
 
 def _accuracy(p: Array, labels: np.ndarray) -> float:
