@@ -13,9 +13,10 @@ from covid.collect import SPLITS, Film
 from covid.config import Config
 from covid.report.against_paper import network_name
 from covid.report.data import films_table, left_out
-from covid.report.document import Table, interval, percent
+from covid.report.document import Table, interval
 from covid.report.render import markdown_table
 from covid.run import Run
+from covid.tables import percent
 
 NOT_GIVEN = "not given"
 

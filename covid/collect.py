@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from covid.duplicates import THUMBNAIL, near_duplicates, perceptual_hash, thumbnail
 from covid.errors import DataError
 from covid.preprocess import decode, reason
+from covid.tables import text_table
 
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
 SPLITS = ("train", "validation", "test")
@@ -340,11 +341,7 @@ def summary(films: Sequence[Film]) -> str:
     for name in class_names(films):
         counts = [kept[name, split] for split in splits]
         rows.append([name, *map(str, counts), str(sum(n for (label, _), n in kept.items() if label == name))])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
+    lines = [text_table(rows)]
     reasons = Counter(reason_kind(film.excluded) for film in films if film.excluded)
     if reasons:
         lines += ["", f"left out: {sum(reasons.values())}"]

@@ -10,9 +10,9 @@ from covid.errors import DataError
 from covid.measure import compare
 from covid.metrics import confusion_matrix, metrics
 from covid.predictions import Predictions
-from covid.report.document import interval, percent, points
+from covid.report.document import interval, points
 from covid.run import Run
-from covid.tables import text_table
+from covid.tables import percent, text_table
 
 _FIGURES = ("precision", "sensitivity")
 

@@ -37,11 +37,9 @@ def on_own_films(run: Run, net: tc.Sequential, cache: Path) -> Predictions:
     root = train.data_root(config, cache)
     if not root.is_dir():
         raise DataError(f"the run's films are not in {root} any more: give their folder with --data")
-    films = run.films()
-    chosen = [film for film in films if film.split in ("validation", "test")]
-    x = train.images([film for film in films if film.sha256], config, root, cache)
-    rows = {id(film): row for row, film in enumerate(film for film in films if film.sha256)}
-    return _predictions(net, chosen, x, [rows[id(film)] for film in chosen], config)
+    films = train.readable(run.films())
+    rows = [row for row, film in enumerate(films) if film.split in ("validation", "test")]
+    return _predictions(net, [films[row] for row in rows], train.images(films, config, root, cache), rows, config)
 
 
 def on_folder(run: Run, net: tc.Sequential, root: Path, cache: Path, names: Mapping[str, str] | None = None

@@ -13,6 +13,7 @@ from covid import train
 from covid.config import Config, preset
 from covid.errors import DataError
 from covid.run import Run, read_json, write_json
+from covid.tables import percent
 
 OVERALL = ("accuracy", "balanced_accuracy")
 PER_CLASS = ("precision", "sensitivity", "specificity")
@@ -107,13 +108,9 @@ def format_summary(summary: dict[str, Any]) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [f"{'':{width}}  {'mean':>5} ± {'sd':>4}   each of {summary['runs']} runs"]
     for name, spread in rows:
-        each = "  ".join(_percent(value) for value in spread["values"])
-        lines.append(f"{name:{width}}  {_percent(spread['mean'])} ± {_percent(spread['sd'])[1:]}   {each}")
+        each = "  ".join(f"{percent(value):>5}" for value in spread["values"])
+        lines.append(f"{name:{width}}  {percent(spread['mean']):>5} ± {percent(spread['sd']):>4}   {each}")
     return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return f"{'–' if share is None else f'{100 * share:.1f}':>5}"
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from covid.intervals import wilson
+from covid.tables import percent, text_table
 
 
 def confusion_matrix(targets: ArrayLike, outputs: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -103,21 +104,17 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     """
     rows = [["class", *COLUMNS.values(), "support"]]
     for name, values in metrics["per_class"].items():
-        rows.append([name, *(_percent(values[column]) for column in COLUMNS), str(values["support"])])
+        rows.append([name, *(percent(values[column]) for column in COLUMNS), str(values["support"])])
         if any(values["intervals"].values()):
             rows.append(["", *(_range(values["intervals"].get(column)) for column in COLUMNS), ""])
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    lines = text_table(rows).splitlines()
     lines.insert(1, "-" * len(lines[0]))
-    lines += ["", f"overall accuracy {_percent(metrics['accuracy'])} % of {metrics['n']} films"]
+    lines += ["", f"overall accuracy {percent(metrics['accuracy'])} % of {metrics['n']} films"]
     if metrics["n"]:
         majority = metrics["majority"]
         lines[-1] += f" (95 % interval {_range(metrics['accuracy_interval'])})"
-        lines += [f"balanced accuracy {_percent(metrics['balanced_accuracy'])} %: the mean of the sensitivities",
-                  f"always answering {majority['class']} would score {_percent(majority['accuracy'])} %"]
+        lines += [f"balanced accuracy {percent(metrics['balanced_accuracy'])} %: the mean of the sensitivities",
+                  f"always answering {majority['class']} would score {percent(majority['accuracy'])} %"]
     return "\n".join(lines)
 
 
@@ -131,9 +128,5 @@ def _mean(shares: Iterable[float | None]) -> float | None:
     return fmean(defined) if defined else None
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
 def _range(interval: Sequence[float] | None) -> str:
-    return f"{_percent(interval[0])}–{_percent(interval[1])}" if interval else ""
+    return f"{percent(interval[0])}–{percent(interval[1])}" if interval else ""

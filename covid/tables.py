@@ -1,4 +1,4 @@
-"""Text tables for the terminal."""
+"""Text tables for the terminal, and how shares are written in tables everywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ def text_table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        indent + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in cells
-    )
+    lines = ("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+             for row in cells)
+    return "\n".join((indent + line).rstrip() for line in lines)
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 in percent, without the sign.
+
+    >>> percent(0.9579), percent(None)
+    ('95.8', '–')
+    """
+    return "–" if share is None else f"{100 * share:.1f}"

@@ -119,11 +119,16 @@ def build_network(config: Config) -> tc.Sequential:
 
 def datasets(films: Sequence[Film], config: Config, root: Path, cache: Path) -> dict[str, tc.Dataset]:
     """Each split's films as a Dataset of pixels 0 … 255, from one memory-mapped file."""
-    readable = [film for film in films if film.sha256]  # those left out too: then all splits can use one file
-    x = images(readable, config, root, cache)
-    t = np.array([config.classes.index(film.label) if film.split else -1 for film in readable])
-    sides = np.array([film.split for film in readable])
+    films = readable(films)
+    x = images(films, config, root, cache)
+    t = np.array([config.classes.index(film.label) if film.split else -1 for film in films])
+    sides = np.array([film.split for film in films])
     return {side: tc.Dataset(x, t, np.flatnonzero(sides == side)) for side in collect.SPLITS}
+
+
+def readable(films: Sequence[Film]) -> list[Film]:
+    """The films whose file could be read, those left out of the split too: then all splits share one cache."""
+    return [film for film in films if film.sha256]
 
 
 def images(films: Sequence[Film], config: Config, root: Path, cache: Path) -> np.ndarray:

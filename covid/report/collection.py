@@ -16,9 +16,10 @@ from covid.experiments import EXPERIMENTS, summarize
 from covid.report import points
 from covid.report.against_paper import Comparison, comparisons, validation_accuracies
 from covid.report.content import audit_parts, points_tables, read_history
-from covid.report.document import Bullets, Links, Part, Report, Section, Table, interval, percent, table
+from covid.report.document import Bullets, Links, Part, Report, Section, Table, interval, table
 from covid.report.document import points as in_points
 from covid.run import Run, read_json
+from covid.tables import percent
 
 Runs = Mapping[str, Sequence[Run]]
 Compared = Mapping[str, Sequence[Sequence[Comparison]]]  # experiment → run → the paper's figures

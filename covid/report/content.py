@@ -17,10 +17,11 @@ from covid.predictions import Predictions
 from covid.report import pictures, points
 from covid.report.against_paper import Comparison, comparisons, differences, network_name, no_match
 from covid.report.data import films_table, left_out
-from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, interval, percent, table
+from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, interval, table
 from covid.report.document import points as in_points
 from covid.report.settings import further_settings, same_as_table_1, table_1, table_2
 from covid.run import Run, read_json
+from covid.tables import percent
 
 
 def content(run: Run, cache: Path) -> Report:

@@ -73,15 +73,6 @@ def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[object]])
     return Table(caption, tuple(header), tuple(tuple(str(cell) for cell in row) for row in rows))
 
 
-def percent(share: float | None) -> str:
-    """A share of 1 in percent, without the sign.
-
-    >>> percent(0.9579), percent(None)
-    ('95.8', '–')
-    """
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
 def interval(ends: Sequence[float] | None) -> str:
     """Both ends of an interval in percent.
 

@@ -19,8 +19,9 @@ from covid.measure import class_curves
 from covid.predictions import Predictions
 from covid.preprocess import Settings, preprocess, read_grey
 from covid.report.against_paper import Comparison, History
-from covid.report.document import Figure, percent
+from covid.report.document import Figure
 from covid.run import Run
+from covid.tables import percent
 
 Drawer = Callable[[Any], None]
 
