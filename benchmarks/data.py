@@ -13,11 +13,12 @@ import tinycnn as tc
 from benchmarks import machine
 from benchmarks.contenders import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from benchmarks.machine import Settings
-from covid import collect, phantom, train
 from covid.config import Config
-from covid.network import paper_network
-from covid.split import split
-from tinycnn import data as batches
+from covid.data import collect, phantom
+from covid.data.split import split
+from covid.models.paper import paper_network
+from covid.runs import train
+from tinycnn.training import data as batches
 
 T = TypeVar("T")
 PHANTOMS = 200  # of each class

@@ -71,12 +71,7 @@ def environment(threads: int) -> dict[str, str]:
     before timing it, so that the last one's threads are asleep again.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return {
-        **os.environ,
-        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": path,
-    }
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
 
 
 def python(module: str, *arguments: object) -> list[str]:
@@ -178,7 +173,7 @@ def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int, secon
 
     Returns {name: summary(the seconds of a call, round by round)}.
     """
-    from tinycnn.progress import Progress
+    from tinycnn.training.progress import Progress
 
     times: dict[str, list[float]] = {name: [] for name in functions}
     with Progress((rounds + 1) * len(functions), "measuring", unit="turn") as bar:

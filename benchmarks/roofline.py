@@ -17,7 +17,8 @@ import tinycnn as tc
 from benchmarks import contenders, machine
 from benchmarks.contenders import Problem
 from benchmarks.machine import Settings
-from tinycnn import backend, parallel
+from tinycnn import backend
+from tinycnn.runtime import threads
 
 Shape = tuple[int, ...]
 FLOAT = 4  # bytes
@@ -83,13 +84,13 @@ def copy_ceiling(settings: Settings, rounds: int) -> dict[str, Any]:
         return {"best": 2 * a.nbytes / _fastest(copy, rounds)}
     source = np.ones(2**20 if settings.quick else 2**26, np.float32)
     target = np.zeros_like(source)
-    pieces = 8 * parallel.get_num_threads()
+    pieces = 8 * threads.get_num_threads()
     parts = list(zip(np.array_split(source, pieces), np.array_split(target, pieces), strict=True))
 
     def copy_part(i: int) -> None:
         np.copyto(parts[i][1], parts[i][0])
 
-    return {"best": 2 * source.nbytes / _fastest(lambda: parallel.parallel_for(copy_part, pieces), rounds)}
+    return {"best": 2 * source.nbytes / _fastest(lambda: threads.parallel_for(copy_part, pieces), rounds)}
 
 
 def _fastest(function: Callable[[], object], rounds: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 import tinycnn as tc
 from benchmarks.contenders import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Problem
-from covid.network import paper_network
+from covid.models.paper import paper_network
 from tinycnn import backend
 
 

@@ -1,5 +1,5 @@
 """covid: a 2020 paper on chest X-rays rebuilt with tinycnn, and what its result is worth. Not for clinical use."""
 
-from covid.network import paper_network
+from covid.models.paper import paper_network
 
 __all__ = ["paper_network"]

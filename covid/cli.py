@@ -30,15 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"covid: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ncovid: interrupted; finished epochs are kept, and `covid train --resume RUN` goes on from there",
-              file=sys.stderr)
+        print(
+            "\ncovid: interrupted; finished epochs are kept, and `covid train --resume RUN` goes on from there",
+            file=sys.stderr,
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="covid", description=f"Train and use the chest X-ray network of a 2020 paper. {NOTICE}",
-        epilog="COVID_DEBUG=1 shows where an error came from.")
+        prog="covid",
+        description=f"Train and use the chest X-ray network of a 2020 paper. {NOTICE}",
+        epilog="COVID_DEBUG=1 shows where an error came from.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_evaluate(commands)
@@ -55,44 +59,65 @@ def _add_train(commands: Any) -> None:
     parser.set_defaults(command=_train)
     _add_data(parser, "without either, phantom X-rays are drawn")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the results (runs/DATE-TIME)")
-    parser.add_argument("--resume", type=Path, metavar="RUN",
-                        help="go on with an interrupted run, with its own settings")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with an interrupted run, with its own settings"
+    )
     _add_device(parser)
-    parser.add_argument("--seeds", type=int, metavar="N",
-                        help="train N times, with seeds counted from --seed, into RUN/seed-…; finished ones are kept")
-    _add_settings(parser.add_argument_group("data and experiment"), {
-        "preset": (sorted(PRESETS), "settings to start from; phantom where there is no data, else"),
-        "split": (list(CHOICES["split"]), "patients kept apart, the paper's split by film, or its pre-experiment's"),
-        "seed": (int, "of everything random"),
-        "split_seed": (int, "of the split, if it is to differ from --seed"),
-        "phantoms": (int, "phantoms of each class, when there is no data"),
-    })
-    _add_settings(parser.add_argument_group("training (the paper's Table 2, and more)"), {
-        "epochs": (int, "how often every film is shown"),
-        "batch_size": (int, "films a step"),
-        "optimizer": (list(CHOICES["optimizer"]), "gradient descent with momentum, or Adam"),
-        "learning_rate": (float, "initial learning rate"),
-        "momentum": (float, "of gradient descent"),
-        "schedule": (list(CHOICES["schedule"]), "how the learning rate falls: in steps, or along a cosine"),
-        "drop_factor": (float, "what the learning rate is multiplied by at each drop"),
-        "drop_period": (int, "epochs between drops"),
-        "weight_decay": (float, "L2 factor"),
-        "balanced": (bool, "show every class equally often"),
-        "augment": (bool, "flip, shift, turn and zoom training films, and change their contrast"),
-    })
-    _add_settings(parser.add_argument_group("the network, and what the paper leaves open"), {
-        "network": (list(CHOICES["network"]), "which network"),
-        "weights": (str, "a file with AlexNet's weights to begin from"),
-        "channels": (list(CHOICES["channels"]), "grey, or grey repeated as RGB"),
-        "padding": (["0", "same"], "of the convolutions"),
-        "variant": (list(CHOICES["variant"]), "Table 1, or the network of the paper's text with one dropout layer"),
-        "mean_of": (list(CHOICES["mean_of"]), "the training set's mean to subtract: of each pixel or each channel"),
-        "size": (int, "films are resized to size × size pixels"),
-        "batch_norm": (list(CHOICES["batch_norm"]),
-                       "evaluation statistics: a pass after training, or moving averages"),
-        "validation_statistics": (list(CHOICES["validation_statistics"]),
-                                  "what batch norm uses when validating in training"),
-    })
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train N times, with seeds counted from --seed, into RUN/seed-…; finished ones are kept",
+    )
+    _add_settings(
+        parser.add_argument_group("data and experiment"),
+        {
+            "preset": (sorted(PRESETS), "settings to start from; phantom where there is no data, else"),
+            "split": (
+                list(CHOICES["split"]),
+                "patients kept apart, the paper's split by film, or its pre-experiment's",
+            ),
+            "seed": (int, "of everything random"),
+            "split_seed": (int, "of the split, if it is to differ from --seed"),
+            "phantoms": (int, "phantoms of each class, when there is no data"),
+        },
+    )
+    _add_settings(
+        parser.add_argument_group("training (the paper's Table 2, and more)"),
+        {
+            "epochs": (int, "how often every film is shown"),
+            "batch_size": (int, "films a step"),
+            "optimizer": (list(CHOICES["optimizer"]), "gradient descent with momentum, or Adam"),
+            "learning_rate": (float, "initial learning rate"),
+            "momentum": (float, "of gradient descent"),
+            "schedule": (list(CHOICES["schedule"]), "how the learning rate falls: in steps, or along a cosine"),
+            "drop_factor": (float, "what the learning rate is multiplied by at each drop"),
+            "drop_period": (int, "epochs between drops"),
+            "weight_decay": (float, "L2 factor"),
+            "balanced": (bool, "show every class equally often"),
+            "augment": (bool, "flip, shift, turn and zoom training films, and change their contrast"),
+        },
+    )
+    _add_settings(
+        parser.add_argument_group("the network, and what the paper leaves open"),
+        {
+            "network": (list(CHOICES["network"]), "which network"),
+            "weights": (str, "a file with AlexNet's weights to begin from"),
+            "channels": (list(CHOICES["channels"]), "grey, or grey repeated as RGB"),
+            "padding": (["0", "same"], "of the convolutions"),
+            "variant": (list(CHOICES["variant"]), "Table 1, or the network of the paper's text with one dropout layer"),
+            "mean_of": (list(CHOICES["mean_of"]), "the training set's mean to subtract: of each pixel or each channel"),
+            "size": (int, "films are resized to size × size pixels"),
+            "batch_norm": (
+                list(CHOICES["batch_norm"]),
+                "evaluation statistics: a pass after training, or moving averages",
+            ),
+            "validation_statistics": (
+                list(CHOICES["validation_statistics"]),
+                "what batch norm uses when validating in training",
+            ),
+        },
+    )
 
 
 def _add_settings(group: Any, settings: dict[str, tuple[Any, str]]) -> None:
@@ -113,9 +138,14 @@ def _add_evaluate(commands: Any) -> None:
     parser.set_defaults(command=_evaluate)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that covid train wrote")
     parser.add_argument("--data", type=Path, metavar="DIR", help="films to measure on, instead of the run's test films")
-    parser.add_argument("--map", action="append", default=[], metavar="FOLDER=CLASS",
-                        help="with --data: films of class FOLDER there are the network's CLASS; several classes joined "
-                             "by + count as one, and FOLDER= leaves films out; may be given several times")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="FOLDER=CLASS",
+        help="with --data: films of class FOLDER there are the network's CLASS; several classes joined "
+        "by + count as one, and FOLDER= leaves films out; may be given several times",
+    )
     _add_use(parser)
 
 
@@ -130,8 +160,13 @@ def _add_predict(commands: Any) -> None:
 def _add_audit(commands: Any) -> None:
     parser = commands.add_parser("audit", help="what a network could learn, or did learn, that is no lung")
     parser.set_defaults(command=_audit)
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN",
-                        help="a trained run: its network with lungs covered, films turned and more; without it, films")
+    parser.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        metavar="RUN",
+        help="a trained run: its network with lungs covered, films turned and more; without it, films",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="films to audit before any training")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="with --data: where to write audit.json")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -141,8 +176,9 @@ def _add_audit(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     parser = commands.add_parser("report", help="write a run's report: tables and figures beside the paper's")
     parser.set_defaults(command=_report)
-    parser.add_argument("run", type=Path, metavar="RUN",
-                        help="folder that covid train wrote, or the folder of covid reproduce")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="folder that covid train wrote, or the folder of covid reproduce"
+    )
     _add_device(parser)
 
 
@@ -157,31 +193,49 @@ def _add_reproduce(commands: Any) -> None:
     parser = commands.add_parser("reproduce", help="run every experiment and audit, and write the report over them all")
     parser.set_defaults(command=_reproduce)
     _add_data(parser, "needed here")
-    parser.add_argument("--out", type=Path, default=Path("reproduction"), metavar="FOLDER",
-                        help="folder for the results; what is finished there is kept (reproduction)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("reproduction"),
+        metavar="FOLDER",
+        help="folder for the results; what is finished there is kept (reproduction)",
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="some experiments, by name")
     parser.add_argument("--quick", action="store_true", help="one epoch of one run each, to see that it works")
     _add_device(parser)
 
 
 def _add_data(parser: Any, otherwise: str) -> None:
-    parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), metavar="DIR",
-                        help="folder with chest_xray/ and covid-chestxray-dataset/, or with one folder a class; "
-                             f"${DATA_VARIABLE} if set; {otherwise}")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get(DATA_VARIABLE),
+        metavar="DIR",
+        help="folder with chest_xray/ and covid-chestxray-dataset/, or with one folder a class; "
+        f"${DATA_VARIABLE} if set; {otherwise}",
+    )
 
 
 def _add_use(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", choices=("last", "best"), default="last",
-                        help="network of the last epoch, or the best by validation accuracy (last, as in the paper)")
+    parser.add_argument(
+        "--weights",
+        choices=("last", "best"),
+        default="last",
+        help="network of the last epoch, or the best by validation accuracy (last, as in the paper)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_device(parser)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="where to compute (auto)")
-    parser.add_argument("--cache", type=Path, default=_cache_folder(), metavar="DIR",
-                        help=f"folder for prepared pixels and phantoms; ${CACHE_VARIABLE} if set ({_cache_folder()})")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=_cache_folder(),
+        metavar="DIR",
+        help=f"folder for prepared pixels and phantoms; ${CACHE_VARIABLE} if set ({_cache_folder()})",
+    )
 
 
 def _cache_folder() -> Path:
@@ -200,7 +254,7 @@ def _device(options: argparse.Namespace) -> str:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from covid import experiments, train
+    from covid.runs import experiments, train
 
     settings = {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}
     device = _device(options)
@@ -234,9 +288,10 @@ def _config(options: argparse.Namespace, settings: dict[str, Any]) -> Config:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from covid import collect, evaluate, metrics
-    from covid.measure import measure
-    from covid.run import Run
+    from covid.data import collect
+    from covid.evaluation import evaluate, metrics
+    from covid.evaluation.measure import measure
+    from covid.runs.run import Run
 
     run = Run.open(options.run)
     net = run.network(options.weights, _device(options))
@@ -265,8 +320,8 @@ def _names(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from covid import evaluate
-    from covid.run import Run
+    from covid.evaluation import evaluate
+    from covid.runs.run import Run
 
     run = Run.open(options.run)
     net, classes = run.network(options.weights, _device(options)), run.config().classes
@@ -280,21 +335,29 @@ def _predict(options: argparse.Namespace) -> int:
             entries.append({"file": str(path), "error": str(outcome)})
             print(f"covid: {outcome}", file=sys.stderr)
             continue
-        entries.append({"file": str(path), "class": classes[int(outcome.argmax())],
-                        "probabilities": {name: float(p) for name, p in zip(classes, outcome, strict=True)}})
+        entries.append(
+            {
+                "file": str(path),
+                "class": classes[int(outcome.argmax())],
+                "probabilities": {name: float(p) for name, p in zip(classes, outcome, strict=True)},
+            }
+        )
         if not options.json:
             cells = (f"{p:>{max(9, len(name))}.1%}" for name, p in zip(classes, outcome, strict=True))
             print("  ".join([*cells, str(path)]))
     if options.json:
         print(json.dumps(entries, indent=2))
-    print(f"\n{len(entries) - failures} of {len(entries)} films read; the run's results are in {run.folder}\n{NOTICE}",
-          file=sys.stderr if options.json else sys.stdout)
+    print(
+        f"\n{len(entries) - failures} of {len(entries)} films read; the run's results are in {run.folder}\n{NOTICE}",
+        file=sys.stderr if options.json else sys.stdout,
+    )
     return 1 if failures else 0
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from covid import audit_data, audit_run, reproduce
-    from covid.run import Run
+    from covid.audit import audit_data, audit_run
+    from covid.runs import reproduce
+    from covid.runs.run import Run
 
     if (options.run is None) == (options.data is None):
         raise DataError("audit a trained run, as in covid audit RUN, or films, as in covid audit --data DIR")
@@ -310,7 +373,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from covid.report import files
-    from covid.run import Run
+    from covid.runs.run import Run
 
     if (options.run / "config.json").is_file() or not any(options.run.glob("*/summary.json")):
         written = files.write(Run.open(options.run), options.cache)
@@ -321,8 +384,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from covid import compare
-    from covid.run import Run
+    from covid.evaluation import compare
+    from covid.runs.run import Run
 
     result = compare.compare_runs(*map(Run.open, options.runs))
     print(json.dumps(result, indent=2) if options.json else f"{compare.format_comparison(result)}\n\n{NOTICE}")
@@ -330,11 +393,12 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from covid.reproduce import reproduce
+    from covid.runs.reproduce import reproduce
 
     if not options.data:
         raise DataError("the experiments need the films: give their folder with --data")
-    written = reproduce(options.data.resolve(), options.out, options.cache, _device(options), names=options.only,
-                        quick=options.quick)
+    written = reproduce(
+        options.data.resolve(), options.out, options.cache, _device(options), names=options.only, quick=options.quick
+    )
     print(f"\nThe report is {written[0]}\n{NOTICE}")
     return 0

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from covid.data.split import HOW
 from covid.errors import DataError
-from covid.split import HOW
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "optimizer": ("sgdm", "adam"),
@@ -94,8 +94,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     # equal classes of phantoms do not: some seeds never learnt them.
     "phantom": {"epochs": 8, "batch_size": 32, "learning_rate": 0.001, "drop_period": 6},
     # Chosen on validation patients, but for the size: a quarter of the pixels takes a quarter of the time.
-    "strong": {"network": "strong", "size": 112, "epochs": 30, "optimizer": "adam", "learning_rate": 0.002,
-               "schedule": "cosine", "balanced": True, "augment": True},
+    "strong": {
+        "network": "strong",
+        "size": 112,
+        "epochs": 30,
+        "optimizer": "adam",
+        "learning_rate": 0.002,
+        "schedule": "cosine",
+        "balanced": True,
+        "augment": True,
+    },
     # A step takes ten times as long as the paper's network's, so there are fewer epochs.
     "alexnet": {"network": "alexnet", "channels": 3, "size": 227, "epochs": 6, "drop_period": 2},
 }

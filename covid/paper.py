@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from covid.intervals import wilson
+from covid.evaluation.intervals import wilson
 
 TITLE = "Deep Learning Approach for COVID-19 Diagnosis Using X-Ray Images"
 AUTHORS = "M. Al-Asfoor and M. H. Abed"
@@ -55,10 +55,16 @@ TABLE_2 = (
 
 # Figure 3, the confusion matrix: rows are output classes, columns target classes.
 FIGURE_3 = ((22, 1, 0), (0, 244, 18), (3, 23, 757))
-FIGURE_3_SENSITIVITY = {"COVID-19": Share("88.0", 22, 25), "Normal": Share("91.0", 244, 268),
-                        "Pneumonia": Share("97.7", 757, 775)}
-FIGURE_3_PRECISION = {"COVID-19": Share("95.7", 22, 23), "Normal": Share("93.1", 244, 262),
-                      "Pneumonia": Share("96.7", 757, 783)}
+FIGURE_3_SENSITIVITY = {
+    "COVID-19": Share("88.0", 22, 25),
+    "Normal": Share("91.0", 244, 268),
+    "Pneumonia": Share("97.7", 757, 775),
+}
+FIGURE_3_PRECISION = {
+    "COVID-19": Share("95.7", 22, 23),
+    "Normal": Share("93.1", 244, 262),
+    "Pneumonia": Share("96.7", 757, 783),
+}
 ACCURACY = Share("95.8", 1023, 1068)
 
 # What Table 3 calls the accuracy of a class is its precision.

@@ -30,8 +30,12 @@ def conv2d(x, weight, bias, stride, padding, dilation, groups):
     """y, and a function of dy that returns dx, dweight and dbias."""
     (n, _, h, w), (o, channels, kh, kw) = x.shape, weight.shape
     y = np.zeros((n, o, *sizes(h, w, (kh, kw), stride, padding, dilation)))
-    products = [(f, f // (o // groups) * channels + k, k, *tap)
-                for f in range(o) for k in range(channels) for tap in taps(h, w, (kh, kw), stride, padding, dilation)]
+    products = [
+        (f, f // (o // groups) * channels + k, k, *tap)
+        for f in range(o)
+        for k in range(channels)
+        for tap in taps(h, w, (kh, kw), stride, padding, dilation)
+    ]
     for f, c, k, i, j, a, b, r, s in products:
         y[:, f, i, j] += weight[f, k, a, b].astype(float) * x[:, c, r, s]
     if bias is not None:

@@ -25,24 +25,29 @@ def on_gpu(array) -> GpuArray:
 
 
 def make() -> tc.Sequential:
-    return tc.Sequential([tc.ImageInput((1, 2, 2)), tc.FullyConnected(2, name="fc"), tc.Softmax(),
-                          tc.ClassificationOutput()])
+    return tc.Sequential(
+        [tc.ImageInput((1, 2, 2)), tc.FullyConnected(2, name="fc"), tc.Softmax(), tc.ClassificationOutput()]
+    )
 
 
 X, T = np.ones((3, 1, 2, 2), np.float32), np.array([0, 1, 1])
 MIXED = r'different devices: call net.to\("cpu"\) or net.to\("cuda"\), and tinycnn.backend.to_device'
 
 
-@pytest.mark.parametrize("call", [
-    lambda net: backend.get_array_module(X, on_gpu(X)),
-    lambda net: tc.kernels.for_array(on_gpu(X), X),
-    lambda net: net.forward(on_gpu(X)),
-    lambda net: net.predict(on_gpu(X)),
-    lambda net: net.train_step(on_gpu(X), T, tc.SGDM()),
-    lambda net: net.train_step(X, on_gpu(T), tc.SGDM()),
-    lambda net: net.loss(net.forward(X), on_gpu(T)),
-    lambda net: (net.forward(X), net.backward(on_gpu(T))),
-], ids=range(8))
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net: backend.get_array_module(X, on_gpu(X)),
+        lambda net: tc.kernels.for_array(on_gpu(X), X),
+        lambda net: net.forward(on_gpu(X)),
+        lambda net: net.predict(on_gpu(X)),
+        lambda net: net.train_step(on_gpu(X), T, tc.SGDM()),
+        lambda net: net.train_step(X, on_gpu(T), tc.SGDM()),
+        lambda net: net.loss(net.forward(X), on_gpu(T)),
+        lambda net: (net.forward(X), net.backward(on_gpu(T))),
+    ],
+    ids=range(8),
+)
 def test_mixed_devices_are_an_error_that_says_what_to_call(call):
     with pytest.raises(TypeError, match=MIXED):
         call(make())
@@ -142,6 +147,8 @@ def test_choosing_kernels():
             assert tc.kernels.active() == "cpu"
         assert tc.kernels.active() == "reference"
     assert tc.kernels.active() == "cpu"
-    with pytest.raises(ValueError, match="no kernels are called 'fast': choose one of reference, cpu"), \
-            tc.kernels.use("fast"):
+    with (
+        pytest.raises(ValueError, match="no kernels are called 'fast': choose one of reference, cpu"),
+        tc.kernels.use("fast"),
+    ):
         pass

@@ -28,12 +28,22 @@ def emulator(monkeypatch):
 
 # Twenty outputs are cuBLAS's matter, so that a recording is cut around them.
 def small(seed: int = 0, dropout: float = 0.5, **options) -> tc.Sequential:
-    return tc.Sequential([
-        tc.ImageInput((1, 10, 10), normalization="zerocenter", name="input"), tc.Conv2D(3, 3, name="conv"),
-        tc.BatchNorm2D(name="norm"), tc.ReLU(), tc.MaxPool2D(2), tc.Dropout(dropout),
-        tc.FullyConnected(20, name="wide"), tc.FullyConnected(3, name="fc"), tc.Softmax(),
-        tc.ClassificationOutput(class_weights=[1, 2, 3]),
-    ], seed=seed, **options)
+    return tc.Sequential(
+        [
+            tc.ImageInput((1, 10, 10), normalization="zerocenter", name="input"),
+            tc.Conv2D(3, 3, name="conv"),
+            tc.BatchNorm2D(name="norm"),
+            tc.ReLU(),
+            tc.MaxPool2D(2),
+            tc.Dropout(dropout),
+            tc.FullyConnected(20, name="wide"),
+            tc.FullyConnected(3, name="fc"),
+            tc.Softmax(),
+            tc.ClassificationOutput(class_weights=[1, 2, 3]),
+        ],
+        seed=seed,
+        **options,
+    )
 
 
 SMALL_X, SMALL_T = RNG.integers(0, 256, (22, 1, 10, 10), dtype=np.uint8), RNG.integers(0, 3, 22)
@@ -51,13 +61,14 @@ def test_emulated_steps_are_the_cpus(emulator, optimizer):
         assert loss == pytest.approx(expected, rel=1e-5)
         assert (gpu.recorder.obstacle == "") == (step >= 3)  # the first step makes the optimizer's memory
     assert_close(gpu, cpu, 1e-5)
-    assert_close(optimizers[1].memory, optimizers[0].memory, 1e-5)
+    assert_close(optimizers[1].state, optimizers[0].state, 1e-5)
 
 
 @needs_emulator
 def test_emulated_replays_equal_steps(emulator, monkeypatch, tmp_path):
-    recorded, plain = (tc.Trainer(small().to("cuda"), tc.Adam(1e-3), tc.PiecewiseSchedule(0.5, 1), batch_size=5)
-                       for _ in range(2))
+    recorded, plain = (
+        tc.Trainer(small().to("cuda"), tc.Adam(1e-3), tc.PiecewiseSchedule(0.5, 1), batch_size=5) for _ in range(2)
+    )
     plain.net.recorder.step = lambda net, *arguments: net._step(*arguments)
     for trainer in (recorded, plain):
         trainer.fit((SMALL_X, SMALL_T), epochs=2)
@@ -122,8 +133,9 @@ def test_paper_network_computes_as_on_the_cpu(cupy, dtype, gradients, weights):
     p, q = cpu.forward(x, training=True), gpu.forward(there[0], training=True)
     np.testing.assert_allclose(q.get(), p, rtol=gradients, atol=gradients)
     assert_close({"dx": gpu.backward(there[1])}, {"dx": cpu.backward(t)}, gradients)
-    without_norm = {name: array for name, array in cpu.gradients().items() if not name.startswith("conv")
-                    or name.endswith("weight")}  # what is left of a bias before batch norm is rounding
+    without_norm = {
+        name: array for name, array in cpu.gradients().items() if not name.startswith("conv") or name.endswith("weight")
+    }  # what is left of a bias before batch norm is rounding
     assert_close({name: gpu.gradients()[name] for name in without_norm}, without_norm, gradients)
     optimizers = tc.SGDM(1e-4), tc.SGDM(1e-4)
     for _ in range(20):
@@ -144,7 +156,8 @@ def test_same_seed_same_bits(cupy, recorded):
         run.fit((IMAGES, LABELS), (IMAGES[:7], LABELS[:7]), epochs=3)
     assert runs[0].net.recorder.obstacle == ""
     assert [(row["loss"], row["accuracy"], row["validation_loss"]) for row in runs[0].history] == [
-        (row["loss"], row["accuracy"], row["validation_loss"]) for row in runs[1].history]
+        (row["loss"], row["accuracy"], row["validation_loss"]) for row in runs[1].history
+    ]
     assert_close(runs[0].net, runs[1].net, 0)
 
 

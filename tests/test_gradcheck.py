@@ -4,19 +4,29 @@ import numpy as np
 import pytest
 
 import tinycnn as tc
-from covid.network import paper_network
-from tinycnn.fusion import SoftmaxCrossEntropy
+from covid.models.paper import paper_network
+from tinycnn.runtime.fusion import SoftmaxCrossEntropy
 
 RNG = np.random.default_rng(5)
 X, T = RNG.normal(size=(3, 1, 8, 8)), np.array([0, 2, 1])
 
 
 def make() -> tc.Sequential:
-    return tc.Sequential([
-        tc.ImageInput((1, 8, 8), name="input"), tc.Conv2D(3, 3, name="conv"), tc.BatchNorm2D(name="norm"), tc.ReLU(),
-        tc.MaxPool2D(2), tc.Conv2D(3, 2, name="conv_2"), tc.AveragePool2D(2), tc.Dropout(0.2),
-        tc.FullyConnected(3, name="fc"), tc.Softmax(), tc.ClassificationOutput(),
-    ])
+    return tc.Sequential(
+        [
+            tc.ImageInput((1, 8, 8), name="input"),
+            tc.Conv2D(3, 3, name="conv"),
+            tc.BatchNorm2D(name="norm"),
+            tc.ReLU(),
+            tc.MaxPool2D(2),
+            tc.Conv2D(3, 2, name="conv_2"),
+            tc.AveragePool2D(2),
+            tc.Dropout(0.2),
+            tc.FullyConnected(3, name="fc"),
+            tc.Softmax(),
+            tc.ClassificationOutput(),
+        ]
+    )
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
@@ -44,7 +54,9 @@ def scaled_gradient(name):
             dx = backward(self, dy)
             self.gradients[name] = self.gradients[name] * 1.001
             return dx
+
         return wrong
+
     return plant
 
 
@@ -53,25 +65,29 @@ def one_wrong_channel(backward):
         dx = backward(self, dy)
         dx[:, 0] *= 0.999
         return dx
+
     return wrong
 
 
-@pytest.mark.parametrize(("layer", "method", "plant"), [
-    (tc.Conv2D, "backward", scaled_dx),
-    (tc.Conv2D, "backward_parameters", scaled_gradient("weight")),
-    (tc.BatchNorm2D, "backward", scaled_dx),
-    (tc.BatchNorm2D, "backward", scaled_gradient("weight")),
-    (tc.BatchNorm2D, "backward", scaled_gradient("bias")),
-    (tc.ReLU, "backward", one_wrong_channel),
-    (tc.MaxPool2D, "backward", one_wrong_channel),
-    (tc.AveragePool2D, "backward", scaled_dx),
-    (tc.Dropout, "backward", scaled_dx),
-    (tc.FullyConnected, "backward", scaled_dx),
-    (tc.FullyConnected, "backward", scaled_gradient("weight")),
-    (tc.FullyConnected, "backward", scaled_gradient("bias")),
-    (tc.ImageInput, "backward", scaled_dx),
-    (SoftmaxCrossEntropy, "backward", scaled_dx),
-])
+@pytest.mark.parametrize(
+    ("layer", "method", "plant"),
+    [
+        (tc.Conv2D, "backward", scaled_dx),
+        (tc.Conv2D, "backward_parameters", scaled_gradient("weight")),
+        (tc.BatchNorm2D, "backward", scaled_dx),
+        (tc.BatchNorm2D, "backward", scaled_gradient("weight")),
+        (tc.BatchNorm2D, "backward", scaled_gradient("bias")),
+        (tc.ReLU, "backward", one_wrong_channel),
+        (tc.MaxPool2D, "backward", one_wrong_channel),
+        (tc.AveragePool2D, "backward", scaled_dx),
+        (tc.Dropout, "backward", scaled_dx),
+        (tc.FullyConnected, "backward", scaled_dx),
+        (tc.FullyConnected, "backward", scaled_gradient("weight")),
+        (tc.FullyConnected, "backward", scaled_gradient("bias")),
+        (tc.ImageInput, "backward", scaled_dx),
+        (SoftmaxCrossEntropy, "backward", scaled_dx),
+    ],
+)
 def test_a_planted_error_of_a_thousandth_is_seen(monkeypatch, layer, method, plant):
     monkeypatch.setattr(layer, method, plant(getattr(layer, method)))
     assert max(tc.gradcheck(make(), X, T, samples=9).values()) > 1e-4

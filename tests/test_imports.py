@@ -21,7 +21,7 @@ def test_import_loads_nothing_heavy():
 
 
 def test_building_a_network_loads_nothing_heavy():
-    loaded = run("import sys, covid.network as n; n.paper_network(); print(*sys.modules)").split()
+    loaded = run("import sys, covid.models.paper as n; n.paper_network(); print(*sys.modules)").split()
     assert [name for name in HEAVY if name in loaded] == []
 
 

@@ -17,12 +17,23 @@ def kernel_set(request):
 
 
 def make(seed: int = 0, **options) -> tc.Sequential:
-    return tc.Sequential([
-        tc.ImageInput((2, 9, 9), normalization="zerocenter", name="input"),
-        tc.Conv2D(4, 3, name="conv_1"), tc.BatchNorm2D(name="norm"), tc.ReLU(), tc.MaxPool2D(2, stride=1),
-        tc.Conv2D(5, 3, stride=2, name="conv_2"), tc.AveragePool2D(2, stride=1), tc.Dropout(0.4),
-        tc.FullyConnected(3, name="fc"), tc.Softmax(), tc.ClassificationOutput(),
-    ], seed=seed, **options)
+    return tc.Sequential(
+        [
+            tc.ImageInput((2, 9, 9), normalization="zerocenter", name="input"),
+            tc.Conv2D(4, 3, name="conv_1"),
+            tc.BatchNorm2D(name="norm"),
+            tc.ReLU(),
+            tc.MaxPool2D(2, stride=1),
+            tc.Conv2D(5, 3, stride=2, name="conv_2"),
+            tc.AveragePool2D(2, stride=1),
+            tc.Dropout(0.4),
+            tc.FullyConnected(3, name="fc"),
+            tc.Softmax(),
+            tc.ClassificationOutput(),
+        ],
+        seed=seed,
+        **options,
+    )
 
 
 def same(a: dict, b: dict) -> bool:
@@ -32,10 +43,31 @@ def same(a: dict, b: dict) -> bool:
 def test_names_and_shapes():
     net = make()
     assert [layer.name for layer in net.layers] == [
-        "input", "conv_1", "norm", "relu_1", "maxpool2d_1", "conv_2", "averagepool2d_1", "dropout_1", "fc", "softmax_1",
-        "classificationoutput_1"]
-    assert net.shapes == [(2, 9, 9), (4, 7, 7), (4, 7, 7), (4, 7, 7), (4, 6, 6), (5, 2, 2), (5, 1, 1), (5, 1, 1),
-                          (3,), (3,), (3,)]
+        "input",
+        "conv_1",
+        "norm",
+        "relu_1",
+        "maxpool2d_1",
+        "conv_2",
+        "averagepool2d_1",
+        "dropout_1",
+        "fc",
+        "softmax_1",
+        "classificationoutput_1",
+    ]
+    assert net.shapes == [
+        (2, 9, 9),
+        (4, 7, 7),
+        (4, 7, 7),
+        (4, 7, 7),
+        (4, 6, 6),
+        (5, 2, 2),
+        (5, 1, 1),
+        (5, 1, 1),
+        (3,),
+        (3,),
+        (3,),
+    ]
     assert (net.input_shape, net.classes, net.device) == ((2, 9, 9), 3, "cpu")
 
 
@@ -60,7 +92,7 @@ def test_integer_images_and_lists_are_taken():
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
 def test_predict_is_forward_batch_by_batch(batch_size):
     net = make()
-    expected = np.concatenate([net.forward(X[i:i + batch_size]) for i in range(0, 7, batch_size)])
+    expected = np.concatenate([net.forward(X[i : i + batch_size]) for i in range(0, 7, batch_size)])
     np.testing.assert_array_equal(net.predict(X, batch_size), expected)
     np.testing.assert_allclose(expected, net.forward(X), rtol=1e-5)
 
@@ -69,7 +101,7 @@ def test_predict_keeps_nothing_and_ends_the_way_back():
     net = make()
     net.forward(X, training=True)
     net.predict(X)
-    assert all(layer.kept is None for layer in net.layers)
+    assert all(layer.cache is None for layer in net.layers)
     with pytest.raises(RuntimeError, match=r"call net\.forward"):
         net.backward(T)
 
@@ -79,7 +111,7 @@ def test_predict_lets_go_of_a_layer_before_the_next():
 
     class Watcher(tc.Layer):
         def forward(self, x, training=False):
-            kept.extend(layer.kept for layer in net.layers[:2])
+            kept.extend(layer.cache for layer in net.layers[:2])
             return x
 
     net = tc.Sequential([tc.ImageInput((2, 9, 9)), tc.Conv2D(1, 3), Watcher(), tc.FullyConnected(2)])
@@ -106,7 +138,7 @@ def test_train_step_is_forward_backward_step_to_the_bit(fuse, optimizer):
         slow_optimizer.step(slow)
         assert same(fast.gradients(), slow.gradients())
     assert same(fast.state_dict(), slow.state_dict())
-    assert all(layer.kept is None for layer in fast.layers)
+    assert all(layer.cache is None for layer in fast.layers)
     assert fast.train_step(X, T, fast_optimizer) == slow.train_step(X, T, slow_optimizer)
 
 
@@ -120,12 +152,12 @@ def snapshot(kept):
 def test_backward_twice_gives_the_same_and_changes_nothing(training):
     net = make()
     net.forward(X, training)
-    before = [snapshot(layer.kept) for layer in net.layers]
+    before = [snapshot(layer.cache) for layer in net.layers]
     labels = T.copy()
     dx, gradients = net.backward(T).copy(), {name: g.copy() for name, g in net.gradients().items()}
     np.testing.assert_array_equal(net.backward(T), dx)
     assert same(net.gradients(), gradients) and np.array_equal(T, labels)
-    np.testing.assert_equal([snapshot(layer.kept) for layer in net.layers], before)
+    np.testing.assert_equal([snapshot(layer.cache) for layer in net.layers], before)
 
 
 def test_layers_do_not_change_dy():

@@ -37,7 +37,7 @@ def test_sgdm_two_steps_with_a_rate_drop():
     # The step of before is repeated at its old size: v = 0.9·(−0.052) − 0.02·(0.5 + 0.01·1.948) = −0.0571896.
     # (A velocity in gradient units, as in PyTorch, would give 0.02·(0.9·0.52 + 0.51948) = 0.0197496.)
     assert values(net) == pytest.approx([1.948 - 0.0571896, 1.95 - (0.045 + 0.01)], rel=1e-14)
-    assert optimizer.memory["velocity/fc.weight"].item() == pytest.approx(-0.0571896)
+    assert optimizer.state["velocity/fc.weight"].item() == pytest.approx(-0.0571896)
     assert optimizer.steps == 2
 
 
@@ -51,12 +51,15 @@ def test_adam_two_steps():
     assert values(net) == pytest.approx([1.9 - step] * 2, abs=1e-8)
 
 
-@pytest.mark.parametrize(("factors", "expected"), [
-    ({}, [1.948, 1.95]),
-    ({"lr_factors": {"weight": 2, "bias": 0}}, [2 - 0.2 * 0.52, 2]),
-    ({"l2_factors": {"weight": 0, "bias": 3}}, [1.95, 2 - 0.1 * (0.5 + 0.03 * 2)]),
-    ({"lr_factors": {"bias": 10}, "l2_factors": {"weight": 0.5}}, [2 - 0.1 * 0.51, 1.5]),
-])
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ({}, [1.948, 1.95]),
+        ({"lr_factors": {"weight": 2, "bias": 0}}, [2 - 0.2 * 0.52, 2]),
+        ({"l2_factors": {"weight": 0, "bias": 3}}, [1.95, 2 - 0.1 * (0.5 + 0.03 * 2)]),
+        ({"lr_factors": {"bias": 10}, "l2_factors": {"weight": 0.5}}, [2 - 0.1 * 0.51, 1.5]),
+    ],
+)
 def test_factors(factors, expected):
     net = make(**factors)
     tc.SGDM(lr=0.1, weight_decay=0.01).step(net)
@@ -70,7 +73,11 @@ def test_decay_reaches_scale_and_offset_of_batch_norm_but_no_bias():
     net.backward(np.zeros((1, 1, 2, 2)))
     tc.SGDM(lr=1, weight_decay=0.25).step(net)
     assert {name: set(array.ravel().tolist()) for name, array in net.parameters().items()} == {
-        "conv.weight": {0.75}, "conv.bias": {1.0}, "norm.weight": {0.75}, "norm.bias": {0.75}}
+        "conv.weight": {0.75},
+        "conv.bias": {1.0},
+        "norm.weight": {0.75},
+        "norm.bias": {0.75},
+    }
 
 
 def test_clipping_scales_all_gradients_together():
@@ -100,7 +107,7 @@ def test_memory_follows_the_dtype():
         net.forward(np.ones((1, 1, 1, 1)))
         net.backward(np.array([[GRADIENT]]))
         optimizer.step(net)
-        assert optimizer.memory["velocity/fc.bias"].dtype == net.parameters()["fc.bias"].dtype == dtype
+        assert optimizer.state["velocity/fc.bias"].dtype == net.parameters()["fc.bias"].dtype == dtype
     assert values(net)[1] == pytest.approx(2 - 0.05 - 0.095, rel=1e-6)
 
 
@@ -109,7 +116,7 @@ def test_a_step_before_backward_changes_nothing():
     optimizer = tc.Adam()
     with pytest.raises(RuntimeError, match=r"fc.weight has no gradient: call net.forward"):
         optimizer.step(net)
-    assert optimizer.steps == 0 and optimizer.memory == {}
+    assert optimizer.steps == 0 and optimizer.state == {}
 
 
 class AtOnce:
@@ -143,7 +150,7 @@ def test_all_parameters_at_once_where_the_kernels_can(kind, monkeypatch):
             patch.setattr(tc.kernels, "for_array", lambda *arrays: k)
             optimizers[1].step(at_once)
     assert k.calls == 2 and values(at_once) == pytest.approx(values(one_by_one), rel=1e-14)
-    memories = [{name: array.item() for name, array in optimizer.memory.items()} for optimizer in optimizers]
+    memories = [{name: array.item() for name, array in optimizer.state.items()} for optimizer in optimizers]
     assert memories[1] == pytest.approx(memories[0], rel=1e-14) and optimizers[1].steps == 2
 
 
@@ -158,15 +165,18 @@ def test_a_subclass_with_an_update_of_its_own_is_asked_parameter_by_parameter(mo
     assert values(net) == [1.5, 1.5]
 
 
-@pytest.mark.parametrize(("make_optimizer", "words"), [
-    (lambda: tc.SGDM(lr=-1), "lr is -1"),
-    (lambda: tc.SGDM(lr=float("nan")), "lr is nan"),
-    (lambda: tc.SGDM(weight_decay=-0.1), "weight_decay -0.1"),
-    (lambda: tc.SGDM(momentum=1), "momentum is 1"),
-    (lambda: tc.SGDM(max_grad_norm=0), "max_grad_norm is 0"),
-    (lambda: tc.Adam(beta1=1), "beta1 is 1"),
-    (lambda: tc.Adam(beta2=-0.5), "beta2 -0.5"),
-])
+@pytest.mark.parametrize(
+    ("make_optimizer", "words"),
+    [
+        (lambda: tc.SGDM(lr=-1), "lr is -1"),
+        (lambda: tc.SGDM(lr=float("nan")), "lr is nan"),
+        (lambda: tc.SGDM(weight_decay=-0.1), "weight_decay -0.1"),
+        (lambda: tc.SGDM(momentum=1), "momentum is 1"),
+        (lambda: tc.SGDM(max_grad_norm=0), "max_grad_norm is 0"),
+        (lambda: tc.Adam(beta1=1), "beta1 is 1"),
+        (lambda: tc.Adam(beta2=-0.5), "beta2 -0.5"),
+    ],
+)
 def test_arguments(make_optimizer, words):
     with pytest.raises(ValueError, match=words):
         make_optimizer()

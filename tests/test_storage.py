@@ -18,17 +18,36 @@ X = RNG.normal(size=(3, 4, 9, 8)).astype(np.float32)
 
 def make(**options) -> tc.Sequential:
     """Every layer, and of every argument a value that is not its default."""
-    net = tc.Sequential([
-        tc.ImageInput((4, 9, 8), normalization="zscore", mean_of="channel", name="input"),
-        tc.Conv2D(6, (3, 2), stride=(1, 2), padding=(1, 0, 2, 1), groups=2, bias=False, initializer="he_normal",
-                  lr_factors={"weight": 2}, l2_factors={"weight": 0.5}, name="conv_1"),
-        tc.BatchNorm2D(eps=1e-3, momentum=0.2, l2_factors={"bias": 0}, name="norm"), tc.ReLU(),
-        tc.CrossChannelNorm(3, alpha=0.1, beta=0.5, k=2, name="across"),
-        tc.MaxPool2D((2, 3), stride=(2, 1), padding=(0, 1)), tc.Conv2D(4, 3, padding="same", dilation=2, name="conv_2"),
-        tc.AveragePool2D(2, padding=1), tc.Dropout(0.25), tc.GlobalAveragePool2D(), tc.Flatten(),
-        tc.FullyConnected(3, lr_factors={"bias": 3}, name="fc"), tc.Softmax(),
-        tc.ClassificationOutput(class_weights=[1, 2, 0.5]),
-    ], **options)
+    net = tc.Sequential(
+        [
+            tc.ImageInput((4, 9, 8), normalization="zscore", mean_of="channel", name="input"),
+            tc.Conv2D(
+                6,
+                (3, 2),
+                stride=(1, 2),
+                padding=(1, 0, 2, 1),
+                groups=2,
+                bias=False,
+                initializer="he_normal",
+                lr_factors={"weight": 2},
+                l2_factors={"weight": 0.5},
+                name="conv_1",
+            ),
+            tc.BatchNorm2D(eps=1e-3, momentum=0.2, l2_factors={"bias": 0}, name="norm"),
+            tc.ReLU(),
+            tc.CrossChannelNorm(3, alpha=0.1, beta=0.5, k=2, name="across"),
+            tc.MaxPool2D((2, 3), stride=(2, 1), padding=(0, 1)),
+            tc.Conv2D(4, 3, padding="same", dilation=2, name="conv_2"),
+            tc.AveragePool2D(2, padding=1),
+            tc.Dropout(0.25),
+            tc.GlobalAveragePool2D(),
+            tc.Flatten(),
+            tc.FullyConnected(3, lr_factors={"bias": 3}, name="fc"),
+            tc.Softmax(),
+            tc.ClassificationOutput(class_weights=[1, 2, 0.5]),
+        ],
+        **options,
+    )
     net.layers[0].fit(X)
     net.forward(X, training=True)
     return net
@@ -49,8 +68,9 @@ def test_round_trip_is_bit_identical(tmp_path, options):
     assert (loaded.seed, loaded.dtype, loaded.fuse) == (net.seed, net.dtype, net.fuse)
     before, after = net.state_dict(), loaded.state_dict()
     assert list(before) == list(after)
-    assert all(before[name].tobytes() == after[name].tobytes() and before[name].dtype == after[name].dtype
-               for name in before)
+    assert all(
+        before[name].tobytes() == after[name].tobytes() and before[name].dtype == after[name].dtype for name in before
+    )
     assert loaded.predict(X).tobytes() == net.predict(X).tobytes()
     assert loaded.layers[0].fitted
 
@@ -64,8 +84,13 @@ def test_the_safetensors_package_reads_our_files(saved):
 
 def test_we_read_the_safetensors_packages_files(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
-    arrays = {"a": RNG.normal(size=(2, 3)).astype(np.float16), "b": np.arange(5), "scalar": np.array(2.5),
-              "empty": np.zeros((0, 4), np.uint8), "flags": np.array([True, False])}
+    arrays = {
+        "a": RNG.normal(size=(2, 3)).astype(np.float16),
+        "b": np.arange(5),
+        "scalar": np.array(2.5),
+        "empty": np.zeros((0, 4), np.uint8),
+        "flags": np.array([True, False]),
+    }
     safetensors.save_file(arrays, tmp_path / "x.safetensors", metadata={"who": "me"})
     tensors, metadata = storage.load_file(tmp_path / "x.safetensors")
     assert metadata == {"who": "me"} and tensors.keys() == arrays.keys()
@@ -105,15 +130,26 @@ def with_header(header: object) -> bytes:
     return len(text).to_bytes(8, "little") + text + bytes(8)
 
 
-@pytest.mark.parametrize("content", [
-    b"not a network", bytes(100), b"\xff" * 100, with_header(b"{broken"), with_header(b"\xff\xfe"), with_header([1, 2]),
-    with_header("text"), with_header({"a": 3}), with_header({"a": {"dtype": "F32"}}),
-    with_header({"a": {"dtype": "F7", "shape": [1], "data_offsets": [0, 4]}}),
-    with_header({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 4]}}),
-    with_header({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}),
-    with_header({"a": {"dtype": "F32", "shape": ["1"], "data_offsets": [0, 4]}}),
-    with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}),
-], ids=range(14))
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not a network",
+        bytes(100),
+        b"\xff" * 100,
+        with_header(b"{broken"),
+        with_header(b"\xff\xfe"),
+        with_header([1, 2]),
+        with_header("text"),
+        with_header({"a": 3}),
+        with_header({"a": {"dtype": "F32"}}),
+        with_header({"a": {"dtype": "F7", "shape": [1], "data_offsets": [0, 4]}}),
+        with_header({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 4]}}),
+        with_header({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}),
+        with_header({"a": {"dtype": "F32", "shape": ["1"], "data_offsets": [0, 4]}}),
+        with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}),
+    ],
+    ids=range(14),
+)
 def test_garbage_is_one_clear_error(tmp_path, content):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinycnn as tc
-from covid.network import paper_network
+from covid.models.paper import paper_network
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
@@ -34,8 +34,15 @@ def twin(net: tc.Sequential):
                     top, bottom, left, right = padding
                     modules[f"{layer.name}_pad"] = torch.nn.ZeroPad2d((left, right, top, bottom))
                 modules[layer.name] = torch.nn.Conv2d(
-                    channels, layer.filters, layer.kernel, layer.stride, "same" if padding == "same" else 0,
-                    layer.dilation, layer.groups, layer.bias)
+                    channels,
+                    layer.filters,
+                    layer.kernel,
+                    layer.stride,
+                    "same" if padding == "same" else 0,
+                    layer.dilation,
+                    layer.groups,
+                    layer.bias,
+                )
             case tc.BatchNorm2D():
                 module = torch.nn.BatchNorm2d(channels, layer.eps, layer.momentum)
                 torch.nn.init.uniform_(module.weight, 0.5, 2)
@@ -52,7 +59,8 @@ def twin(net: tc.Sequential):
             case tc.FullyConnected():
                 modules[f"{layer.name}_rows"] = torch.nn.Flatten()
                 modules[layer.name] = torch.nn.Linear(
-                    net.parameters()[f"{layer.name}.weight"].shape[1], layer.outputs, layer.bias)
+                    net.parameters()[f"{layer.name}.weight"].shape[1], layer.outputs, layer.bias
+                )
             case tc.Dropout():
                 layer.rate = 0.0  # the two draw different masks
     model = torch.nn.Sequential(modules).to(torch.from_numpy(np.zeros(0, net.dtype)).dtype)
@@ -85,7 +93,8 @@ def compare(net: tc.Sequential, tolerance: float, *, n: int = 4, training: bool 
     images = torch.from_numpy(x).requires_grad_()
     scores = model(images)
     loss = torch.nn.functional.cross_entropy(
-        scores, torch.from_numpy(t), None if class_weights is None else torch.tensor(class_weights, dtype=scores.dtype))
+        scores, torch.from_numpy(t), None if class_weights is None else torch.tensor(class_weights, dtype=scores.dtype)
+    )
     loss.backward()
     p = net.forward(x, training)
     assert net.loss(p, t) == pytest.approx(loss.item(), rel=tolerance)
@@ -114,8 +123,13 @@ def test_the_papers_network_in_float64(kernel_set):
 
 @pytest.mark.parametrize("fuse", [True, False])
 def test_class_weights(fuse):
-    layers = [tc.ImageInput((2, 5, 5)), tc.Conv2D(3, 3, name="conv"), tc.FullyConnected(4, name="fc"), tc.Softmax(),
-              tc.ClassificationOutput([0.2, 3, 1, 0])]
+    layers = [
+        tc.ImageInput((2, 5, 5)),
+        tc.Conv2D(3, 3, name="conv"),
+        tc.FullyConnected(4, name="fc"),
+        tc.Softmax(),
+        tc.ClassificationOutput([0.2, 3, 1, 0]),
+    ]
     net = tc.Sequential(layers, dtype=np.float64, fuse=fuse)
     compare(net, 1e-10, n=9, class_weights=[0.2, 3, 1, 0])
 
@@ -143,19 +157,36 @@ def train(net: tc.Sequential, optimizer: tc.Optimizer, torch_optimizer, toleranc
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-3), (np.float64, 1e-9)])
 def test_five_steps_of_sgdm(kernel_set, dtype, tolerance):
     with tc.kernels.use(kernel_set):
-        train(paper_network(size=64, dtype=dtype), tc.SGDM(0.05, momentum=0.9, weight_decay=0.02),
-              lambda groups: torch.optim.SGD(groups, lr=0.05, momentum=0.9), tolerance, decay=0.02)
+        train(
+            paper_network(size=64, dtype=dtype),
+            tc.SGDM(0.05, momentum=0.9, weight_decay=0.02),
+            lambda groups: torch.optim.SGD(groups, lr=0.05, momentum=0.9),
+            tolerance,
+            decay=0.02,
+        )
 
 
 @KERNELS
 def test_five_steps_of_adam(kernel_set):
     # no bias before batch norm: its gradient is nothing but rounding, which Adam would blow up to whole steps
-    layers = [tc.ImageInput((1, 9, 9)), tc.Conv2D(4, 3, bias=False, name="conv_1"), tc.BatchNorm2D(name="norm"),
-              tc.ReLU(), tc.Conv2D(4, 3, name="conv_2"), tc.FullyConnected(3, name="fc"), tc.Softmax(),
-              tc.ClassificationOutput()]
+    layers = [
+        tc.ImageInput((1, 9, 9)),
+        tc.Conv2D(4, 3, bias=False, name="conv_1"),
+        tc.BatchNorm2D(name="norm"),
+        tc.ReLU(),
+        tc.Conv2D(4, 3, name="conv_2"),
+        tc.FullyConnected(3, name="fc"),
+        tc.Softmax(),
+        tc.ClassificationOutput(),
+    ]
     with tc.kernels.use(kernel_set):
-        train(tc.Sequential(layers, dtype=np.float64), tc.Adam(0.01, 0.8, 0.99, eps=1e-7, weight_decay=0.02),
-              lambda groups: torch.optim.Adam(groups, lr=0.01, betas=(0.8, 0.99), eps=1e-7), 1e-9, decay=0.02)
+        train(
+            tc.Sequential(layers, dtype=np.float64),
+            tc.Adam(0.01, 0.8, 0.99, eps=1e-7, weight_decay=0.02),
+            lambda groups: torch.optim.Adam(groups, lr=0.01, betas=(0.8, 0.99), eps=1e-7),
+            1e-9,
+            decay=0.02,
+        )
 
 
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -166,8 +197,14 @@ def convolutions(draw, channels: int) -> tc.Conv2D:
     groups = draw(st.sampled_from([g for g in (1, 2, 3) if channels % g == 0]))
     same = draw(st.booleans())
     return tc.Conv2D(
-        groups * draw(st.integers(1, 3)), draw(pair), stride=1 if same else draw(pair), dilation=draw(pair),
-        padding="same" if same else draw(st.tuples(*[st.integers(0, 3)] * 4)), groups=groups, bias=draw(st.booleans()))
+        groups * draw(st.integers(1, 3)),
+        draw(pair),
+        stride=1 if same else draw(pair),
+        dilation=draw(pair),
+        padding="same" if same else draw(st.tuples(*[st.integers(0, 3)] * 4)),
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
 
 
 @st.composite

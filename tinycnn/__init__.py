@@ -4,10 +4,8 @@ Shape letters, everywhere: N images, C channels, H × W pixels; O filters of KH 
 Arrays are NCHW. NumPy in, NumPy out; CuPy in, CuPy out.
 """
 
-from tinycnn import backend, callbacks, initializers, kernels
+from tinycnn import backend, initializers, kernels
 from tinycnn.backend import describe
-from tinycnn.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, TrainingTable
-from tinycnn.data import Batches, Dataset
 from tinycnn.gradcheck import gradcheck
 from tinycnn.layers import (
     AveragePool2D,
@@ -27,18 +25,57 @@ from tinycnn.layers import (
 )
 from tinycnn.network import Sequential
 from tinycnn.optimizers import SGDM, Adam, Optimizer
-from tinycnn.parallel import get_num_threads, set_num_threads
+from tinycnn.runtime.threads import get_num_threads, set_num_threads
 from tinycnn.schedules import ConstantSchedule, CosineSchedule, PiecewiseSchedule
 from tinycnn.storage import load
-from tinycnn.training import Trainer, evaluate, population_statistics
+from tinycnn.training import callbacks
+from tinycnn.training.batch_statistics import population_statistics
+from tinycnn.training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, TrainingTable
+from tinycnn.training.data import Batches, Dataset
+from tinycnn.training.evaluation import evaluate
+from tinycnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "SGDM", "Adam", "AveragePool2D", "BatchNorm2D", "Batches", "CSVLog", "Callback", "Checkpoint",
-    "ClassificationOutput", "ConstantSchedule", "Conv2D", "CosineSchedule", "CrossChannelNorm", "Dataset", "Dropout",
-    "EarlyStopping", "Flatten", "FullyConnected", "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D",
-    "Optimizer", "PiecewiseSchedule", "ReLU", "Sequential", "Softmax", "Trainer", "TrainingTable", "backend",
-    "callbacks", "describe", "evaluate", "get_num_threads", "gradcheck", "initializers", "kernels", "load",
-    "population_statistics", "set_num_threads",
+    "SGDM",
+    "Adam",
+    "AveragePool2D",
+    "BatchNorm2D",
+    "Batches",
+    "CSVLog",
+    "Callback",
+    "Checkpoint",
+    "ClassificationOutput",
+    "ConstantSchedule",
+    "Conv2D",
+    "CosineSchedule",
+    "CrossChannelNorm",
+    "Dataset",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "FullyConnected",
+    "GlobalAveragePool2D",
+    "ImageInput",
+    "Layer",
+    "MaxPool2D",
+    "Optimizer",
+    "PiecewiseSchedule",
+    "ReLU",
+    "Sequential",
+    "Softmax",
+    "Trainer",
+    "TrainingTable",
+    "backend",
+    "callbacks",
+    "describe",
+    "evaluate",
+    "get_num_threads",
+    "gradcheck",
+    "initializers",
+    "kernels",
+    "load",
+    "population_statistics",
+    "set_num_threads",
 ]

@@ -27,8 +27,10 @@ def assemble(layers: list[Layer], dtype: np.dtype[Any], rng: np.random.Generator
                 raise ValueError("an ImageInput can only be the first layer")
             output = layer.output_shape(shape)
         except ValueError as error:
-            raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) does not fit after "
-                             f"{before.name if before else 'the start'!r}, which puts out {shape}: {error}") from error
+            raise ValueError(
+                f"layer {layer.name!r} ({type(layer).__name__}) does not fit after "
+                f"{before.name if before else 'the start'!r}, which puts out {shape}: {error}"
+            ) from error
         layer.build(shape, dtype, rng)
         shape = output
         shapes.append(shape)

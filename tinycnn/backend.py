@@ -14,7 +14,7 @@ import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-GPU_HELP = "install CuPy for your CUDA version (cupy-cuda12x or cupy-cuda13x), or stay on the CPU with .to(\"cpu\")"
+GPU_HELP = 'install CuPy for your CUDA version (cupy-cuda12x or cupy-cuda13x), or stay on the CPU with .to("cpu")'
 
 
 def _is_cupy(x: Array) -> bool:
@@ -37,8 +37,10 @@ def get_array_module(*arrays: Array) -> ModuleType:
     if kinds == {"numpy"}:
         return np
     if kinds == {"numpy", "cupy"}:
-        raise TypeError("these arrays live on different devices: call net.to(\"cpu\") or net.to(\"cuda\"), and "
-                        "tinycnn.backend.to_device(x, device) for the data, so that all are on one")
+        raise TypeError(
+            'these arrays live on different devices: call net.to("cpu") or net.to("cuda"), and '
+            "tinycnn.backend.to_device(x, device) for the data, so that all are on one"
+        )
     strangers = ", ".join(sorted({type(x).__name__ for x in arrays if not isinstance(x, np.ndarray)}))
     raise TypeError(f"expected NumPy or CuPy arrays, got {strangers}: convert with numpy.asarray first")
 
@@ -60,7 +62,7 @@ def cupy() -> ModuleType:
 
 
 def device_of(x: Array) -> str:
-    """"cuda" for a CuPy array, "cpu" for a NumPy array."""
+    """Where x lives: "cuda" for a CuPy array, "cpu" for a NumPy array."""
     return "cpu" if get_array_module(x) is np else "cuda"
 
 
@@ -71,7 +73,7 @@ def to_device(x: Array, device: str) -> Array:
     array([1., 1.])
     """
     if device not in ("cpu", "cuda"):
-        raise ValueError(f"device is {device!r}: choose \"cpu\" or \"cuda\"")
+        raise ValueError(f'device is {device!r}: choose "cpu" or "cuda"')
     if device == device_of(x):
         return x
     return cupy().asarray(x) if device == "cuda" else x.get()
@@ -87,7 +89,7 @@ def has_gpu() -> bool:
 
 
 def best_device() -> str:
-    """"cuda" where CuPy finds a GPU, else "cpu"."""
+    """The fastest there is: "cuda" where CuPy finds a GPU, else "cpu"."""
     return "cuda" if has_gpu() else "cpu"
 
 
@@ -132,7 +134,8 @@ def get_precision() -> str:
 
 def describe() -> dict[str, str]:
     """Versions, device, threads and active kernels, by name: what a bug report or a benchmark should quote."""
-    from tinycnn import __version__, kernels, parallel
+    from tinycnn import __version__, kernels
+    from tinycnn.runtime import threads
 
     def version(package: str) -> str:
         try:
@@ -152,7 +155,7 @@ def describe() -> dict[str, str]:
         "numpy": np.__version__,
         "numba": version("numba"),
         "cpu": f"{_cpu_name()}, {os.cpu_count()} cores",
-        "threads": str(parallel.get_num_threads()),
+        "threads": str(threads.get_num_threads()),
         "gpu": gpu,
         "kernels": kernels.active(),
     }

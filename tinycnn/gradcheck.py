@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 STEPS = (1e-4, 1e-5, 1e-6, 1e-7)  # a kink of ReLU or max pooling spoils some step sizes; a wrong gradient, all
 
 
-def gradcheck(net: Sequential, x: Array, t: Array, *, training: bool = True, samples: int = 20,
-              seed: int = 0) -> dict[str, float]:
+def gradcheck(
+    net: Sequential, x: Array, t: Array, *, training: bool = True, samples: int = 20, seed: int = 0
+) -> dict[str, float]:
     """The relative error of each parameter's gradient, and of the images' under "input".
 
     Some numbers of each array are moved by ±h, and (L(θ+h) − L(θ−h)) / 2h is compared with the gradient that

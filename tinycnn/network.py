@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn import backend, fusion, out_of_memory, storage
+from tinycnn import backend, storage
 from tinycnn.assembly import assemble
 from tinycnn.layers import ClassificationOutput, Dropout, ImageInput, Layer
 from tinycnn.layers.base import Array, Shape
 from tinycnn.layers.classification_output import checked_labels
 from tinycnn.layers.image_input import checked_pixels
-from tinycnn.recorder import Recorder
+from tinycnn.runtime import fusion, memory_errors
+from tinycnn.runtime.cuda_graph import Recorder
 from tinycnn.summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Sequential:
         """The network's output for images x (N, C, H, W): probabilities (N, classes) if it ends in Softmax.
 
         With training=True batch norm uses the batch's own statistics and dropout drops. What each layer computed stays
-        in `layer.kept`, for `backward` and for the curious.
+        in `layer.cache`, for `backward` and for the curious.
 
         Raises:
             ValueError: for a wrong shape, or for NaN or infinite pixels.
@@ -111,8 +112,9 @@ class Sequential:
             dy = layer.backward(dy)
         return dy
 
-    def train_step(self, x: Array, t: Array, optimizer: Optimizer, return_output: bool = False,
-                   checked: bool = False) -> Any:
+    def train_step(
+        self, x: Array, t: Array, optimizer: Optimizer, return_output: bool = False, checked: bool = False
+    ) -> Any:
         """One forward, backward and update on images x (N, C, H, W) with labels t (N,); returns the loss before it.
 
         The fast path: no gradient of the images is computed, and nothing is kept afterwards. With
@@ -129,7 +131,7 @@ class Sequential:
         if not checked:
             x = self._checked_images(x)
             t = self._checked_labels(t, len(x))
-        with out_of_memory.explained(self, len(x), training=True):
+        with memory_errors.explained(self, len(x), training=True):
             step = self._step if self.device == "cpu" else partial(self.recorder.step, self)
             loss, p = step(x, t, optimizer)
             loss = float(loss)
@@ -142,11 +144,11 @@ class Sequential:
         for layer in self.plan:
             p = layer.forward(p, training=True)
         loss = self._output_layer().loss(p, t)
-        for layer in reversed(self.plan[first + 1:]):
+        for layer in reversed(self.plan[first + 1 :]):
             dy = layer.backward(dy)
-            layer.kept = None  # its memory can serve the layers that are still to come
+            layer.cache = None  # its memory can serve the layers that are still to come
         self.plan[first].backward_parameters(dy)
-        self.forget()
+        self.clear_cache()
         optimizer.step(self)
         return loss, p
 
@@ -161,13 +163,13 @@ class Sequential:
         x = x if hasattr(x, "dtype") else np.asarray(x)
         outputs = []
         for start in range(0, len(x), batch_size):
-            y = self._checked_images(x[start:start + batch_size], start)
-            with out_of_memory.explained(self, len(y), training=False):
+            y = self._checked_images(x[start : start + batch_size], start)
+            with memory_errors.explained(self, len(y), training=False):
                 for layer in self._inference_plan:
                     y = layer.forward(y, training=False)
-                    layer.kept = None
+                    layer.cache = None
             outputs.append(y)
-        self.forget()
+        self.clear_cache()
         if not outputs:
             return backend.to_device(np.empty((0, *self.shapes[-1]), self.dtype), self.device)
         return backend.get_array_module(outputs[0]).concatenate(outputs)
@@ -177,21 +179,28 @@ class Sequential:
 
         The batch norms take the statistics in, unless `track` is False; nothing else is kept.
         """
-        before = None if track else {full: arrays[name].copy() for full, (arrays, name) in self._arrays().items()
-                                     if name.startswith("running_")}
+        before = (
+            None
+            if track
+            else {
+                full: arrays[name].copy()
+                for full, (arrays, name) in self._arrays().items()
+                if name.startswith("running_")
+            }
+        )
         x = self._checked_images(x)
         for layer in self.plan:
             x = layer.forward(x, training=not isinstance(layer, Dropout))
-            layer.kept = None
-        self.forget()
+            layer.cache = None
+        self.clear_cache()
         if before:
             self.load_state_dict(before, strict=False)
         return x
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Let go of what `forward` kept for `backward`, which is most of a network's memory."""
         for layer in {*self.layers, *self._exact_plan, *self.plan}:
-            layer.kept = None
+            layer.cache = None
         self._batch = 0
 
     # --- Parameters and state ---
@@ -212,8 +221,12 @@ class Sequential:
 
     def _arrays(self) -> dict[str, tuple[dict[str, Array], str]]:
         """Where each array of the state dict lives: {full name: (the layer's dict, its name there)}."""
-        return {f"{layer.name}.{name}": (arrays, name) for layer in self.layers
-                for arrays in (layer.parameters, layer.state) for name in arrays}
+        return {
+            f"{layer.name}.{name}": (arrays, name)
+            for layer in self.layers
+            for arrays in (layer.parameters, layer.state)
+            for name in arrays
+        }
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters and state, by name: what makes two networks of the same layers equal."""
@@ -229,10 +242,15 @@ class Sequential:
         state = {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
         unknown, missing = sorted(state.keys() - places.keys()), sorted(places.keys() - state.keys())
         if strict and (unknown or missing):
-            raise ValueError(f"the state does not belong to this network: missing {missing or 'none'}, unknown "
-                             f"{unknown or 'none'}; with strict=False what matches is loaded and the rest left alone")
-        loaded = {name: np.asarray(value.get() if hasattr(value, "get") else value)
-                  for name, value in state.items() if name in places}
+            raise ValueError(
+                f"the state does not belong to this network: missing {missing or 'none'}, unknown "
+                f"{unknown or 'none'}; with strict=False what matches is loaded and the rest left alone"
+            )
+        loaded = {
+            name: np.asarray(value.get() if hasattr(value, "get") else value)
+            for name, value in state.items()
+            if name in places
+        }
         for name, value in loaded.items():
             arrays, key = places[name]
             if value.shape != arrays[key].shape:
@@ -265,7 +283,7 @@ class Sequential:
 
     @property
     def device(self) -> str:
-        """"cpu" or "cuda": where the parameters live."""
+        """Where the parameters live: "cpu" or "cuda"."""
         groups = (group for layer in self.layers for group in (layer.parameters, layer.state))
         array = next((array for group in groups for array in group.values()), None)
         return "cpu" if array is None else backend.device_of(array)
@@ -288,7 +306,7 @@ class Sequential:
     # --- Checks ---
 
     def _discard_derived(self) -> None:
-        self.forget()
+        self.clear_cache()
         self.recorder = Recorder()
         for layer in self.layers:
             layer.gradients = {}
@@ -320,8 +338,10 @@ class Sequential:
         """x as an array of the network's dtype; `number` is what its first image is called in errors."""
         x = x if hasattr(x, "dtype") else np.asarray(x)
         if x.shape[1:] != self.input_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes images (N, "
-                             f"{', '.join(map(str, self.input_shape))}): channels come before height and width")
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, but the network takes images (N, "
+                f"{', '.join(map(str, self.input_shape))}): channels come before height and width"
+            )
         if len(x) == 0:
             raise ValueError("x holds no images: give at least one")
         self._array_module(x)

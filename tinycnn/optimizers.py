@@ -23,7 +23,7 @@ class Optimizer:
     Attributes:
         lr: the base learning rate.
         lr_scale: what a schedule multiplies it by; each parameter's own `lr_factors` come on top.
-        memory: {"velocity/conv_1.weight": array, …}: what is carried from step to step.
+        state: {"velocity/conv_1.weight": array, …}: what is carried from step to step.
         steps: how many there have been.
     """
 
@@ -38,7 +38,7 @@ class Optimizer:
         self.lr, self.weight_decay, self.max_grad_norm = lr, weight_decay, max_grad_norm
         self.lr_scale = 1.0
         self.steps = 0
-        self.memory: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
 
     def step(self, net: Sequential) -> None:
         """Change every parameter of `net` once, by the gradients its last backward pass left.
@@ -75,8 +75,15 @@ class Optimizer:
         """Change one parameter and its memory arrays in place."""
         raise NotImplementedError
 
-    def update_all(self, k: ModuleType, weights: list[Array], gradients: list[Array], *memory: list[Array],
-                   lrs: Callable[[], list[float]], weight_decays: list[float]) -> None:
+    def update_all(
+        self,
+        k: ModuleType,
+        weights: list[Array],
+        gradients: list[Array],
+        *memory: list[Array],
+        lrs: Callable[[], list[float]],
+        weight_decays: list[float],
+    ) -> None:
         """Change all parameters and their memory in place, by one call of the kernel `together` of the module k.
 
         lrs() gives each parameter's learning rate: a recording of this call asks anew at every replay.
@@ -85,11 +92,11 @@ class Optimizer:
 
     def _slot(self, name: str, like: Array) -> Array:
         xp = backend.get_array_module(like)
-        if name not in self.memory or self.memory[name].shape != like.shape:
-            self.memory[name] = xp.zeros_like(like)
-        there = backend.to_device(self.memory[name], backend.device_of(like))
-        self.memory[name] = there.astype(like.dtype, copy=False)
-        return self.memory[name]
+        if name not in self.state or self.state[name].shape != like.shape:
+            self.state[name] = xp.zeros_like(like)
+        there = backend.to_device(self.state[name], backend.device_of(like))
+        self.state[name] = there.astype(like.dtype, copy=False)
+        return self.state[name]
 
     def _clip_factor(self, gradients: Mapping[str, Array]) -> float:
         """1, or what brings the norm of all gradients together down to `max_grad_norm`."""
@@ -124,8 +131,9 @@ class SGDM(Optimizer):
     slots = ("velocity",)
     together = "sgdm_update_all"
 
-    def __init__(self, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0,
-                 max_grad_norm: float | None = None):
+    def __init__(
+        self, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0, max_grad_norm: float | None = None
+    ):
         super().__init__(lr, weight_decay, max_grad_norm)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum!r}: give a number from 0 to below 1")
@@ -135,8 +143,15 @@ class SGDM(Optimizer):
         (velocity,) = memory
         kernels.for_array(weight).sgdm_update(weight, gradient, velocity, lr, self.momentum, weight_decay)
 
-    def update_all(self, k: ModuleType, weights: list[Array], gradients: list[Array], *memory: list[Array],
-                   lrs: Callable[[], list[float]], weight_decays: list[float]) -> None:
+    def update_all(
+        self,
+        k: ModuleType,
+        weights: list[Array],
+        gradients: list[Array],
+        *memory: list[Array],
+        lrs: Callable[[], list[float]],
+        weight_decays: list[float],
+    ) -> None:
         k.sgdm_update_all(weights, gradients, *memory, lrs, self.momentum, weight_decays)
 
 
@@ -156,8 +171,15 @@ class Adam(Optimizer):
     slots = ("mean", "square")
     together = "adam_update_all"
 
-    def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
-                 weight_decay: float = 0.0, max_grad_norm: float | None = None):
+    def __init__(
+        self,
+        lr: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+    ):
         super().__init__(lr, weight_decay, max_grad_norm)
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise ValueError(f"beta1 is {beta1!r} and beta2 {beta2!r}: give numbers from 0 to below 1")
@@ -165,10 +187,19 @@ class Adam(Optimizer):
 
     def update(self, weight: Array, gradient: Array, *memory: Array, lr: float, weight_decay: float) -> None:
         mean, square = memory
-        kernels.for_array(weight).adam_update(weight, gradient, mean, square, lr, self.beta1, self.beta2, self.eps,
-                                              weight_decay, self.steps)
+        kernels.for_array(weight).adam_update(
+            weight, gradient, mean, square, lr, self.beta1, self.beta2, self.eps, weight_decay, self.steps
+        )
 
-    def update_all(self, k: ModuleType, weights: list[Array], gradients: list[Array], *memory: list[Array],
-                   lrs: Callable[[], list[float]], weight_decays: list[float]) -> None:
-        k.adam_update_all(weights, gradients, *memory, lrs, self.beta1, self.beta2, self.eps, weight_decays,
-                          lambda: self.steps)
+    def update_all(
+        self,
+        k: ModuleType,
+        weights: list[Array],
+        gradients: list[Array],
+        *memory: list[Array],
+        lrs: Callable[[], list[float]],
+        weight_decays: list[float],
+    ) -> None:
+        k.adam_update_all(
+            weights, gradients, *memory, lrs, self.beta1, self.beta2, self.eps, weight_decays, lambda: self.steps
+        )

@@ -37,8 +37,10 @@ class PiecewiseSchedule:
 
     def __init__(self, drop_factor: float = 0.1, drop_period: int = 10):
         if not drop_factor > 0 or drop_period < 1:
-            raise ValueError(f"drop_factor is {drop_factor!r} and drop_period {drop_period!r}: give a positive number "
-                             "and a whole number of epochs")
+            raise ValueError(
+                f"drop_factor is {drop_factor!r} and drop_period {drop_period!r}: give a positive number "
+                "and a whole number of epochs"
+            )
         self.drop_factor, self.drop_period = drop_factor, drop_period
 
     def __call__(self, epoch: int, epochs: int) -> float:

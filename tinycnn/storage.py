@@ -20,8 +20,20 @@ from tinycnn.layers import Layer
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
 
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-           "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 
 
@@ -39,8 +51,11 @@ def save_file(tensors: Mapping[str, np.ndarray], path: str | Path, metadata: Map
     for name, array in arrays.items():
         if array.dtype.newbyteorder("=") not in _NAMES:
             raise ValueError(f"{name} has dtype {array.dtype}, which safetensors cannot hold")
-        header[name] = {"dtype": _NAMES[array.dtype.newbyteorder("=")], "shape": list(tensors[name].shape),
-                        "data_offsets": [offset, offset + array.nbytes]}
+        header[name] = {
+            "dtype": _NAMES[array.dtype.newbyteorder("=")],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
         offset += array.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # the numbers start on a multiple of eight bytes
@@ -53,8 +68,10 @@ def save_file(tensors: Mapping[str, np.ndarray], path: str | Path, metadata: Map
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path} ({offset + len(text):,} bytes): {error.strerror or error}; "
-                      "free some space or choose another folder") from error
+        raise OSError(
+            f"cannot write {path} ({offset + len(text):,} bytes): {error.strerror or error}; "
+            "free some space or choose another folder"
+        ) from error
 
 
 def load_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -84,8 +101,12 @@ def load_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return tensors, metadata
 
 
-def save_network(net: Sequential, path: str | Path, extra: Mapping[str, np.ndarray] | None = None,
-                 metadata: Mapping[str, str] | None = None) -> None:
+def save_network(
+    net: Sequential,
+    path: str | Path,
+    extra: Mapping[str, np.ndarray] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write `net` to `path`; `extra` arrays and `metadata` ride along, and `load` ignores them."""
     layers = [{"type": type(layer).__name__, **layer.config()} for layer in net.layers]
     description = {"layers": layers, "seed": net.seed, "dtype": net.dtype.name, "fuse": net.fuse}
@@ -109,8 +130,10 @@ def load(path: str | Path, device: str = "cpu", custom_layers: Iterable[type[Lay
 
     tensors, metadata = load_file(path)
     if "tinycnn" not in metadata:
-        raise ValueError(f"{path} holds weights but no tinycnn layers: build the network, then call "
-                         "net.load_state_dict(tinycnn.storage.load_file(path)[0])")
+        raise ValueError(
+            f"{path} holds weights but no tinycnn layers: build the network, then call "
+            "net.load_state_dict(tinycnn.storage.load_file(path)[0])"
+        )
     description = json.loads(metadata["tinycnn"])
     known = {name: getattr(layer_types, name) for name in layer_types.__all__}
     known.update({custom.__name__: custom for custom in custom_layers})

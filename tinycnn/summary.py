@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
 
-HEADINGS = ("name", "type", "output shape", "learnables", "memory")
+HEADINGS = ("name", "type", "output shape", "parameters", "memory")
 
 
 class Summary(str):
@@ -23,25 +23,29 @@ def summarize(net: Sequential) -> Summary:
 
     >>> import tinycnn as tc
     >>> tc.Sequential([tc.ImageInput((1, 4, 4)), tc.Conv2D(2, 3)]).summary()
-    name          type        output shape  learnables    memory
+    name          type        output shape  parameters    memory
     imageinput_1  ImageInput  (1, 4, 4)              0      64 B
     conv2d_1      Conv2D      (2, 2, 2)             20      32 B
     total                                           20      96 B
     """
     rows = [HEADINGS]
-    learnables = memory = 0
+    parameters = memory = 0
     for layer, shape in zip(net.layers, net.shapes, strict=True):
         count = sum(array.size for array in layer.parameters.values())
         nbytes = math.prod(shape) * net.dtype.itemsize
         rows.append((str(layer.name), type(layer).__name__, str(shape), f"{count:,}", format_bytes(nbytes)))
-        learnables, memory = learnables + count, memory + nbytes
-    rows.append(("total", "", "", f"{learnables:,}", format_bytes(memory)))
+        parameters, memory = parameters + count, memory + nbytes
+    rows.append(("total", "", "", f"{parameters:,}", format_bytes(memory)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    return Summary("\n".join(
-        "  ".join(cell.ljust(width) if column < 3 else cell.rjust(width + (column == 4) * 2)
-                  for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ))
+    return Summary(
+        "\n".join(
+            "  ".join(
+                cell.ljust(width) if column < 3 else cell.rjust(width + (column == 4) * 2)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        )
+    )
 
 
 def format_bytes(nbytes: int) -> str:

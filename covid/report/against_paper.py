@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from covid import paper
-from covid.collect import Film
 from covid.config import Config
-from covid.intervals import wilson
+from covid.data.collect import Film
+from covid.evaluation.intervals import wilson
 from covid.paper import Share
 
 History = Sequence[Mapping[str, Any]]
@@ -41,7 +41,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """"reached" unless the paper's figure lies above this run's interval; "not comparable" where it is no match."""
+        """Says "reached" unless the paper's figure lies above this interval; "not comparable" where it is no match."""
         return {"": "not comparable", "above": "not reached"}.get(self.position, "reached")
 
     def sentence(self) -> str:
@@ -58,14 +58,17 @@ class Comparison:
         return f"{name}: {self.verdict}. This run has {ours}, {gap}."
 
 
-def comparisons(config: Config, films: Sequence[Film], metrics: Mapping[str, Any], history: History
-                ) -> list[Comparison]:
+def comparisons(
+    config: Config, films: Sequence[Film], metrics: Mapping[str, Any], history: History
+) -> list[Comparison]:
     """Every figure of the paper's Tables 3 to 5 and of its confusion matrix, beside the run's."""
     result = []
     full = no_match(config, films) or _unless(config.split != "pre", "this run repeats only the pre-experiment")
     network = full or _unless(config.network != "alexnet", "this run trained AlexNet")
-    for where, figure, shares in (("Table 3", "precision", paper.TABLE_3),
-                                  ("Figure 3", "sensitivity", paper.FIGURE_3_SENSITIVITY)):
+    for where, figure, shares in (
+        ("Table 3", "precision", paper.TABLE_3),
+        ("Figure 3", "sensitivity", paper.FIGURE_3_SENSITIVITY),
+    ):
         for name, share in shares.items():
             of_class = metrics["per_class"].get(name)
             value, ends = (of_class[figure], of_class["intervals"][figure]) if of_class else (None, None)
@@ -73,7 +76,8 @@ def comparisons(config: Config, films: Sequence[Film], metrics: Mapping[str, Any
     held_out = sum(film.split == ("validation" if config.split == "patient" else "test") for film in films)
     measured = validation_accuracies(history)
     pre = no_match(config, films) or _unless(
-        config.split == "pre", "the paper's figure is of its pre-experiment, with 123 films of each class")
+        config.split == "pre", "the paper's figure is of its pre-experiment, with 123 films of each class"
+    )
     for epochs, obstacle in ((paper.TABLE_4_PRE, pre), (paper.TABLE_4_FULL, network)):
         for epoch, share in epochs.items():
             value = measured.get(epoch)
@@ -103,8 +107,10 @@ def differences(config: Config) -> list[str]:
     """What a reader must know before comparing a run with the paper, in sentences."""
     found = []
     if config.split == "patient":
-        found.append("This run keeps all films of a patient on one side and has a validation set of its own; the paper "
-                     "divided film by film and validated on its test films, which flatters its figures.")
+        found.append(
+            "This run keeps all films of a patient on one side and has a validation set of its own; the paper "
+            "divided film by film and validated on its test films, which flatters its figures."
+        )
     if config.network != "paper":
         found.append(f"This run trained {network_name(config)}, not the paper's network.")
     if config.preset != "paper":
@@ -119,8 +125,9 @@ def network_name(config: Config) -> str:
 
 def validation_accuracies(history: History) -> dict[int, float]:
     """Epoch → the last validation accuracy in it."""
-    return {int(row["epoch"]): row["validation_accuracy"] for row in history
-            if row.get("validation_accuracy") is not None}
+    return {
+        int(row["epoch"]): row["validation_accuracy"] for row in history if row.get("validation_accuracy") is not None
+    }
 
 
 def _unless(fine: bool, reason: str) -> str:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from covid import paper
-from covid.compare import compare_runs, p_value, verdict
 from covid.errors import DataError
-from covid.experiments import EXPERIMENTS, summarize
+from covid.evaluation.compare import compare_runs, p_value, verdict
 from covid.report import points
 from covid.report.against_paper import Comparison, comparisons, validation_accuracies
 from covid.report.content import audit_parts, points_tables, read_history
 from covid.report.document import Bullets, Links, Part, Report, Section, Table, interval, table
 from covid.report.document import points as in_points
-from covid.run import Run, read_json
+from covid.runs.experiments import EXPERIMENTS, summarize
+from covid.runs.run import Run, read_json
 from covid.tables import percent
 
 Runs = Mapping[str, Sequence[Run]]
@@ -31,8 +31,10 @@ def collection(folder: Path) -> Report:
     """The report of the experiments in `folder`/NAME/seed-K. Raises DataError when there is none."""
     runs = {name: finished(folder / name) for name in EXPERIMENTS}
     if not any(runs.values()):
-        raise DataError(f"{folder} holds no finished experiment ({', '.join(EXPERIMENTS)}, each with seed-… runs): "
-                        "give a folder that covid reproduce wrote")
+        raise DataError(
+            f"{folder} holds no finished experiment ({', '.join(EXPERIMENTS)}, each with seed-… runs): "
+            "give a folder that covid reproduce wrote"
+        )
     summaries = {name: summarize([run.metrics() for run in of_name]) for name, of_name in runs.items() if of_name}
     compared = {name: [_compared(run) for run in of_name] for name, of_name in runs.items() if of_name}
     pairs = {pair: _pair(runs, *pair) for pair in (("paper", "alexnet"), ("strong", "patient"))}
@@ -47,8 +49,10 @@ def collection(folder: Path) -> Report:
         Section("Audits", _audits(folder, runs)),
         Section("Each run's own report", _links(folder, runs)),
     )
-    data = {"experiments": summaries,
-            "comparisons": {f"{a} and {b}": found for (a, b), found in pairs.items() if not isinstance(found, str)}}
+    data = {
+        "experiments": summaries,
+        "comparisons": {f"{a} and {b}": found for (a, b), found in pairs.items() if not isinstance(found, str)},
+    }
     return Report("The paper's experiments, repeated", sections, data)
 
 
@@ -82,29 +86,45 @@ def _summary(runs: Runs, summaries: Mapping[str, dict[str, Any]], compared: Comp
         if name not in summaries:
             sentences.append(f"{plan.title} ({name}): not run.")
             continue
-        sentences.append(f"{plan.title} ({name}): {_mean_sd(summaries[name]['accuracy'])} % right in "
-                         f"{_count(runs[name])}, balanced accuracy {_mean_sd(summaries[name]['balanced_accuracy'])} %.")
+        sentences.append(
+            f"{plan.title} ({name}): {_mean_sd(summaries[name]['accuracy'])} % right in "
+            f"{_count(runs[name])}, balanced accuracy {_mean_sd(summaries[name]['balanced_accuracy'])} %."
+        )
     verdicts = [_verdict(name, figures) for name in _REPEATS for figures in _by_figure(compared.get(name, ()))]
     if not verdicts:
-        return (Bullets(tuple(sentences)), "None of the paper's figures can be compared with these runs: they are of "
-                "other films, or the paper's experiments were not run.")
-    return (Bullets(tuple(sentences)), "A figure of the paper counts as reached by a run unless it lies above the "
-            "run's 95 % interval:", Bullets(tuple(verdicts)))
+        return (
+            Bullets(tuple(sentences)),
+            "None of the paper's figures can be compared with these runs: they are of "
+            "other films, or the paper's experiments were not run.",
+        )
+    return (
+        Bullets(tuple(sentences)),
+        "A figure of the paper counts as reached by a run unless it lies above the run's 95 % interval:",
+        Bullets(tuple(verdicts)),
+    )
 
 
 def _by_figure(compared: Sequence[Sequence[Comparison]]) -> list[tuple[Comparison, ...]]:
     """For each of the paper's figures that can be compared, every run's comparison."""
-    return [figures for figures in zip(*compared, strict=True)
-            if all(one.verdict != "not comparable" for one in figures)]
+    return [
+        figures for figures in zip(*compared, strict=True) if all(one.verdict != "not comparable" for one in figures)
+    ]
 
 
 def _verdict(name: str, figures: Sequence[Comparison]) -> str:
     one, values = figures[0], [each.value for each in figures if each.value is not None]
     reached = sum(each.verdict == "reached" for each in figures)
-    how = "reached" if reached == len(figures) else "not reached" if not reached else (
-        f"reached by {reached} of {len(figures)} runs")
-    return (f"{one.where}, {one.what} of {one.paper.printed} %: {how}. Here {percent(statistics.fmean(values))} %"
-            f"{f' on average of {len(values)} runs' if len(values) > 1 else ''} ({name}).")
+    how = (
+        "reached"
+        if reached == len(figures)
+        else "not reached"
+        if not reached
+        else (f"reached by {reached} of {len(figures)} runs")
+    )
+    return (
+        f"{one.where}, {one.what} of {one.paper.printed} %: {how}. Here {percent(statistics.fmean(values))} %"
+        f"{f' on average of {len(values)} runs' if len(values) > 1 else ''} ({name})."
+    )
 
 
 def _overall(runs: Runs, summaries: Mapping[str, dict[str, Any]]) -> Table:
@@ -115,22 +135,35 @@ def _overall(runs: Runs, summaries: Mapping[str, dict[str, Any]]) -> Table:
             continue
         metrics, summary = runs[name][0].metrics(), summaries[name]
         share = {"pre": None, "alexnet": paper.TABLE_5["alexnet"]}.get(name, paper.ACCURACY)
-        rows.append([name, _mean_sd(summary["accuracy"]),
-                     ", ".join(percent(value) for value in summary["accuracy"]["values"]),
-                     interval(metrics["accuracy_interval"]), _mean_sd(summary["balanced_accuracy"]),
-                     percent(metrics["majority"]["accuracy"]), share.printed if share else "–"])
-    return table("Overall accuracy in percent: mean ± standard deviation over seeds, each run, the 95 % Wilson "
-                 "interval of the first run, and what always answering the commonest class would score.",
-                 ["experiment", "accuracy", "each run", "first run's interval", "balanced accuracy", "commonest class",
-                  "paper"], rows)
+        rows.append(
+            [
+                name,
+                _mean_sd(summary["accuracy"]),
+                ", ".join(percent(value) for value in summary["accuracy"]["values"]),
+                interval(metrics["accuracy_interval"]),
+                _mean_sd(summary["balanced_accuracy"]),
+                percent(metrics["majority"]["accuracy"]),
+                share.printed if share else "–",
+            ]
+        )
+    return table(
+        "Overall accuracy in percent: mean ± standard deviation over seeds, each run, the 95 % Wilson "
+        "interval of the first run, and what always answering the commonest class would score.",
+        ["experiment", "accuracy", "each run", "first run's interval", "balanced accuracy", "commonest class", "paper"],
+        rows,
+    )
 
 
 def _per_class(summaries: Mapping[str, dict[str, Any]]) -> Table:
     figures = ("precision", "sensitivity", "specificity")
-    rows = [[name, label, *(_mean_sd(values[figure]) for figure in figures)]
-            for name, summary in summaries.items() for label, values in summary["per_class"].items()]
-    return table("Each class, in percent: mean ± standard deviation over seeds.", ["experiment", "class", *figures],
-                 rows)
+    rows = [
+        [name, label, *(_mean_sd(values[figure]) for figure in figures)]
+        for name, summary in summaries.items()
+        for label, values in summary["per_class"].items()
+    ]
+    return table(
+        "Each class, in percent: mean ± standard deviation over seeds.", ["experiment", "class", *figures], rows
+    )
 
 
 def _figures(compared: Compared) -> tuple[Part, ...]:
@@ -139,12 +172,22 @@ def _figures(compared: Compared) -> tuple[Part, ...]:
         return ("No run here can be compared with the paper.",)
     rows = []
     for i, one in enumerate(compared[names[0]][0]):
-        rows.append([f"{one.where}, {one.what}", f"{one.paper.printed} ({interval(one.paper.interval)})",
-                     *(_cell([run[i] for run in compared[name]]) for name in names)])
-    return ("Table 3's accuracy of a class is its precision; the sensitivities are those of the paper's Figure 3.",
-            table("Each of the paper's figures, with the Wilson interval of its own counts, and in percent the mean "
-                  "over the runs of each experiment with how many runs reach it; a dash where they cannot be compared.",
-                  ["figure of the paper", "printed", *names], rows))
+        rows.append(
+            [
+                f"{one.where}, {one.what}",
+                f"{one.paper.printed} ({interval(one.paper.interval)})",
+                *(_cell([run[i] for run in compared[name]]) for name in names),
+            ]
+        )
+    return (
+        "Table 3's accuracy of a class is its precision; the sensitivities are those of the paper's Figure 3.",
+        table(
+            "Each of the paper's figures, with the Wilson interval of its own counts, and in percent the mean "
+            "over the runs of each experiment with how many runs reach it; a dash where they cannot be compared.",
+            ["figure of the paper", "printed", *names],
+            rows,
+        ),
+    )
 
 
 def _cell(figures: Sequence[Comparison]) -> str:
@@ -154,42 +197,81 @@ def _cell(figures: Sequence[Comparison]) -> str:
 
 
 def _table_4(runs: Runs) -> Table:
-    printed = {**{epoch: ("pre", share) for epoch, share in paper.TABLE_4_PRE.items()},
-               **{epoch: ("paper", share) for epoch, share in paper.TABLE_4_FULL.items()}}
-    measured = {name: validation_accuracies(read_history(of_name[0].history_file)) if of_name else {}
-                for name, of_name in runs.items()}
-    rows = [[f"{epoch}", f"{share.printed} ({'pre-experiment' if name == 'pre' else 'all films'})",
-             *(percent(measured[which].get(epoch)) for which in ("pre", "paper", "patient"))]
-            for epoch, (name, share) in printed.items()]
-    return table("Validation accuracy in percent after an epoch, of the first run. The paper prints one table; its "
-                 "first two figures are of its pre-experiment, the third of all films.",
-                 ["epoch", "paper", "pre", "paper's split", "patients kept apart"], rows)
+    printed = {
+        **{epoch: ("pre", share) for epoch, share in paper.TABLE_4_PRE.items()},
+        **{epoch: ("paper", share) for epoch, share in paper.TABLE_4_FULL.items()},
+    }
+    measured = {
+        name: validation_accuracies(read_history(of_name[0].history_file)) if of_name else {}
+        for name, of_name in runs.items()
+    }
+    rows = [
+        [
+            f"{epoch}",
+            f"{share.printed} ({'pre-experiment' if name == 'pre' else 'all films'})",
+            *(percent(measured[which].get(epoch)) for which in ("pre", "paper", "patient")),
+        ]
+        for epoch, (name, share) in printed.items()
+    ]
+    return table(
+        "Validation accuracy in percent after an epoch, of the first run. The paper prints one table; its "
+        "first two figures are of its pre-experiment, the third of all films.",
+        ["epoch", "paper", "pre", "paper's split", "patients kept apart"],
+        rows,
+    )
 
 
 def _comparison(a: str, b: str, pairs: Mapping[tuple[str, str], dict[str, Any] | str]) -> tuple[Part, ...]:
     result = pairs[a, b]
     printed = {name: f"{share.printed} ({interval(share.interval)})" for name, share in paper.TABLE_5.items()}
     if isinstance(result, str):
-        return (result,) + (() if b != "alexnet" else (table("Table 5 of the paper.", ["network", "paper, %"], [
-            ["AlexNet", printed["alexnet"]], ["proposed network", printed["paper"]]]),))
+        return (result,) + (
+            ()
+            if b != "alexnet"
+            else (
+                table(
+                    "Table 5 of the paper.",
+                    ["network", "paper, %"],
+                    [["AlexNet", printed["alexnet"]], ["proposed network", printed["paper"]]],
+                ),
+            )
+        )
     rows = []
     for name, side in ((a, "a"), (b, "b")):
         values = result[side]
-        rows.append([EXPERIMENTS[name].title, f"{percent(values['accuracy'])} ({interval(values['interval'])})",
-                     percent(values["balanced_accuracy"]),
-                     *(percent(values["per_class"][label]["sensitivity"]) for label in result["classes"]),
-                     printed.get(name, "–") if b == "alexnet" else "–"])
+        rows.append(
+            [
+                EXPERIMENTS[name].title,
+                f"{percent(values['accuracy'])} ({interval(values['interval'])})",
+                percent(values["balanced_accuracy"]),
+                *(percent(values["per_class"][label]["sensitivity"]) for label in result["classes"]),
+                printed.get(name, "–") if b == "alexnet" else "–",
+            ]
+        )
     test, ends = result["mcnemar"], result["difference_interval"]
     return (
-        table(f"The first run of each on the {result['n']:,} test films of {result['patients']:,} patients that both "
-              "have. Accuracy with 95 % Wilson interval; the classes' columns are sensitivities.",
-              ["network", "accuracy, %", "balanced accuracy, %", *(f"{name}, %" for name in result["classes"]),
-               "paper, %"], rows),
-        f"Difference {in_points(result['difference'])} points" + (
+        table(
+            f"The first run of each on the {result['n']:,} test films of {result['patients']:,} patients that both "
+            "have. Accuracy with 95 % Wilson interval; the classes' columns are sensitivities.",
+            [
+                "network",
+                "accuracy, %",
+                "balanced accuracy, %",
+                *(f"{name}, %" for name in result["classes"]),
+                "paper, %",
+            ],
+            rows,
+        ),
+        f"Difference {in_points(result['difference'])} points"
+        + (
             f", 95 % interval {in_points(ends[0])} to {in_points(ends[1])} when patients are drawn with replacement"
-            if ends else "") + f". {test['only_a']} films only the first got right, {test['only_b']} only the second: "
+            if ends
+            else ""
+        )
+        + f". {test['only_a']} films only the first got right, {test['only_b']} only the second: "
         f"McNemar's exact test gives p {p_value(test['p']) if test['p'] < 0.001 else '= ' + p_value(test['p'])}. "
-        f"{verdict(result)}")
+        f"{verdict(result)}",
+    )
 
 
 def _points(runs: Runs) -> tuple[Part, ...]:
@@ -199,46 +281,80 @@ def _points(runs: Runs) -> tuple[Part, ...]:
         rows = []
         for i, (name, value) in enumerate(steps):
             before = steps[i - 1][1] if i else None
-            rows.append([name, percent(value), in_points(None if value is None or before is None else value - before),
-                         _MEANING[i]])
+            rows.append(
+                [
+                    name,
+                    percent(value),
+                    in_points(None if value is None or before is None else value - before),
+                    _MEANING[i],
+                ]
+            )
         both = min(len(runs["paper"]), len(runs["patient"]))
-        parts += [table(f"From the paper's split to patients kept apart, in percent: mean of "
-                        f"{'one run' if both == 1 else f'{both} runs'} of each.",
-                        ["measured on", "accuracy", "change", "what the change is"], rows),
-                  _chain_sentence(steps)]
+        parts += [
+            table(
+                f"From the paper's split to patients kept apart, in percent: mean of "
+                f"{'one run' if both == 1 else f'{both} runs'} of each.",
+                ["measured on", "accuracy", "change", "what the change is"],
+                rows,
+            ),
+            _chain_sentence(steps),
+        ]
     for name, label in (("paper", "the paper's split"), ("patient", "patients kept apart")):
         if runs[name]:
             test, films = runs[name][0].predictions().of("test"), runs[name][0].films()
             parts += points_tables(test, films, f"{label}, {_which(runs[name][0])},")
     missing = [name for name in ("paper", "patient") if not runs[name]]
-    return tuple(parts) + ((f"The experiment {' and '.join(missing)} was not run, so the way from one split to the "
-                            "other cannot be traced.",) if missing else ())
+    return tuple(parts) + (
+        (
+            f"The experiment {' and '.join(missing)} was not run, so the way from one split to the "
+            "other cannot be traced.",
+        )
+        if missing
+        else ()
+    )
 
 
-_MEANING = ("", "the hold-out does not choose the epoch", "no film of a patient that was trained on",
-            "another division: other films, fewer of them trained on, chance", "the official test and val folders",
-            "the classes as frequent as they are in this test")
+_MEANING = (
+    "",
+    "the hold-out does not choose the epoch",
+    "no film of a patient that was trained on",
+    "another division: other films, fewer of them trained on, chance",
+    "the official test and val folders",
+    "the classes as frequent as they are in this test",
+)
 
 
 def _chain(runs: Runs) -> list[tuple[str, float | None]]:
     """The steps of `points.chain`, each the mean over the runs; None where a run has none."""
-    chains = [points.chain((a.predictions(), a.films(), read_history(a.history_file)), b.predictions())
-              for a, b in zip(runs["paper"], runs["patient"], strict=False)]
-    return [(steps[0][0], None if any(value is None for _, value in steps)
-             else statistics.fmean(value for _, value in steps if value is not None))
-            for steps in zip(*chains, strict=True)]
+    chains = [
+        points.chain((a.predictions(), a.films(), read_history(a.history_file)), b.predictions())
+        for a, b in zip(runs["paper"], runs["patient"], strict=False)
+    ]
+    return [
+        (
+            steps[0][0],
+            None
+            if any(value is None for _, value in steps)
+            else statistics.fmean(value for _, value in steps if value is not None),
+        )
+        for steps in zip(*chains, strict=True)
+    ]
 
 
 def _chain_sentence(steps: Sequence[tuple[str, float | None]]) -> str:
     values = [value for _, value in steps]
-    changes = [(after - before, meaning)
-               for before, after, meaning in zip(values, values[1:], _MEANING[1:], strict=False)
-               if before is not None and after is not None]
+    changes = [
+        (after - before, meaning)
+        for before, after, meaning in zip(values, values[1:], _MEANING[1:], strict=False)
+        if before is not None and after is not None
+    ]
     loss, meaning = min(changes)
     after_training, last = values[1] or 0.0, values[-1] or 0.0
-    return (f"From the paper's split after its last epoch to patients kept apart: {in_points(last - after_training)} "
-            f"points. The largest single loss in the table, {in_points(loss)} points, comes with: {meaning}. The steps "
-            "rest on different films, so each carries the uncertainty of the intervals below.")
+    return (
+        f"From the paper's split after its last epoch to patients kept apart: {in_points(last - after_training)} "
+        f"points. The largest single loss in the table, {in_points(loss)} points, comes with: {meaning}. The steps "
+        "rest on different films, so each carries the uncertainty of the intervals below."
+    )
 
 
 def _audits(folder: Path, runs: Runs) -> tuple[Part, ...]:
@@ -256,8 +372,12 @@ def _audits(folder: Path, runs: Runs) -> tuple[Part, ...]:
 
 
 def _links(folder: Path, runs: Runs) -> tuple[Part, ...]:
-    there = [(f"{name}, {_which(run)}", (run.folder / "report.html").relative_to(folder).as_posix())
-             for name, of_name in runs.items() for run in of_name if (run.folder / "report.html").is_file()]
+    there = [
+        (f"{name}, {_which(run)}", (run.folder / "report.html").relative_to(folder).as_posix())
+        for name, of_name in runs.items()
+        for run in of_name
+        if (run.folder / "report.html").is_file()
+    ]
     return (Links(tuple(there)),) if there else ("None was written: covid report RUN writes it.",)
 
 

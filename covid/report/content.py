@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from covid import paper
-from covid.cards import licences, limits
-from covid.collect import Film
 from covid.config import Config
+from covid.data.collect import Film
 from covid.errors import DataError
-from covid.predictions import Predictions
 from covid.report import pictures, points
 from covid.report.against_paper import Comparison, comparisons, differences, network_name, no_match
+from covid.report.cards import licences, limits
 from covid.report.data import films_table, left_out
 from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, interval, table
 from covid.report.document import points as in_points
 from covid.report.settings import further_settings, same_as_table_1, table_1, table_2
-from covid.run import Run, read_json
+from covid.runs.predictions import Predictions
+from covid.runs.run import Run, read_json
 from covid.tables import percent
 
 
@@ -42,8 +42,12 @@ def content(run: Run, cache: Path) -> Report:
         Section("How it was run", _provenance(run, config)),
         Section("Limits", (Bullets(limits(config, films)),)),
     ]
-    data = {"config": asdict(config), "metrics": metrics, "environment": environment(run),
-            "against_paper": [_as_json(one) for one in compared]}
+    data = {
+        "config": asdict(config),
+        "metrics": metrics,
+        "environment": environment(run),
+        "against_paper": [_as_json(one) for one in compared],
+    }
     return Report(f"{_name(run.folder)}: {network_name(config)} on chest X-rays", tuple(sections), data)
 
 
@@ -57,8 +61,9 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The rows of history.csv, with None for what was not measured. Raises DataError when it is missing or damaged."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [{key: float(value) if value else None for key, value in row.items()}
-                    for row in csv.DictReader(file)]
+            rows = [
+                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+            ]
         if not rows:
             raise ValueError("it has no rows")
         return [{**row, "epoch": int(row["epoch"] or 0), "iteration": int(row["iteration"] or 0)} for row in rows]
@@ -77,10 +82,18 @@ def environment(run: Run) -> dict[str, Any] | None:
 _SOURCES = {"Cohen": "Cohen's films", "Kermany": "Kermany's films", "folder": "films in one folder a class"}
 
 
-def _summary(run: Run, config: Config, films: Sequence[Film], metrics: Mapping[str, Any],
-             compared: Sequence[Comparison]) -> tuple[Part, ...]:
-    what = f"drawn phantoms, {config.phantoms} of each class" if not config.data else (
-        " and ".join(_SOURCES.get(source, source) for source in sorted({film.source for film in films if film.split})))
+def _summary(
+    run: Run, config: Config, films: Sequence[Film], metrics: Mapping[str, Any], compared: Sequence[Comparison]
+) -> tuple[Part, ...]:
+    what = (
+        f"drawn phantoms, {config.phantoms} of each class"
+        if not config.data
+        else (
+            " and ".join(
+                _SOURCES.get(source, source) for source in sorted({film.source for film in films if film.split})
+            )
+        )
+    )
     counts = {side: sum(film.split == side for film in films) for side in ("train", "validation", "test")}
     others = f"{counts['validation']:,} for validation, {counts['test']:,} for the test"
     if not counts["validation"]:
@@ -103,9 +116,12 @@ def _summary(run: Run, config: Config, films: Sequence[Film], metrics: Mapping[s
     else:
         reached = [one for one in compared if one.verdict == "reached"]
         missed = [one for one in compared if one.verdict == "not reached"]
-        verdict = (f"Of the paper's {len(reached) + len(missed)} figures that can be compared, {len(reached)} are "
-                   f"reached and {len(missed)} are not. A figure counts as reached unless it lies above this run's "
-                   "95 % interval.", Bullets(tuple(one.sentence() for one in compared)))
+        verdict = (
+            f"Of the paper's {len(reached) + len(missed)} figures that can be compared, {len(reached)} are "
+            f"reached and {len(missed)} are not. A figure counts as reached unless it lies above this run's "
+            "95 % interval.",
+            Bullets(tuple(one.sentence() for one in compared)),
+        )
     return (Bullets(tuple(headline)), *(differences(config) if not reason else ()), *verdict)
 
 
@@ -113,39 +129,61 @@ def _films(run: Run, config: Config, films: Sequence[Film], cache: Path) -> tupl
     parts: list[Part] = [films_table(films, config.classes)]
     if not no_match(config, films):
         listed = ", ".join(f"{n:,} {name}" for name, n in paper.LISTED_FILMS.items())
-        parts.append(f"The paper lists {listed}; its confusion matrix of 25, 268 and 775 test films fits 123, 1,341 "
-                     "and 3,875 films, those of Kermany's train folder and 123 COVID-19 films.")
+        parts.append(
+            f"The paper lists {listed}; its confusion matrix of 25, 268 and 775 test films fits 123, 1,341 "
+            "and 3,875 films, those of Kermany's train folder and 123 COVID-19 films."
+        )
     parts += [found] if (found := left_out(films)) else ["No film was left out."]
-    parts.append(_or_why(lambda: pictures.samples(run, cache, licences(Path(config.data), films) or {}),
-                         "Figure 2 is left out"))
+    parts.append(
+        _or_why(lambda: pictures.samples(run, cache, licences(Path(config.data), films) or {}), "Figure 2 is left out")
+    )
     return tuple(parts)
 
 
 def _training(run: Run, config: Config, history: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
     net = run.network()
-    return (same_as_table_1(net, config), table_1(net), table_2(config), further_settings(config),
-            pictures.training(history))
+    return (
+        same_as_table_1(net, config),
+        table_1(net),
+        table_2(config),
+        further_settings(config),
+        pictures.training(history),
+    )
 
 
 def _results(metrics: dict[str, Any], predictions: Predictions, comparable: bool) -> tuple[Part, ...]:
     rows: list[list[object]] = []
     for name, values in metrics["per_class"].items():
-        cells = [f"{percent(values[figure])} ({interval(values['intervals'][figure])})"
-                 for figure in ("precision", "sensitivity", "specificity")]
+        cells = [
+            f"{percent(values[figure])} ({interval(values['intervals'][figure])})"
+            for figure in ("precision", "sensitivity", "specificity")
+        ]
         others = [percent(values[figure]) for figure in ("npv", "f1", "accuracy")]
         rows.append([name, *cells, *others, f"{values['support']:,}"])
-    areas = [[name, *(_area(metrics[figure][name]) for figure in ("roc_auc", "average_precision"))]
-             for name in metrics["classes"]]
+    areas = [
+        [name, *(_area(metrics[figure][name]) for figure in ("roc_auc", "average_precision"))]
+        for name in metrics["classes"]
+    ]
     calibration = metrics["calibration"]
-    tempered = (f" Divided by the temperature {calibration['temperature']:.2f}, fitted to the validation films, the "
-                f"logits have {calibration['ece_after']:.3f}." if calibration["temperature"] else "")
+    tempered = (
+        f" Divided by the temperature {calibration['temperature']:.2f}, fitted to the validation films, the "
+        f"logits have {calibration['ece_after']:.3f}."
+        if calibration["temperature"]
+        else ""
+    )
     return (
         pictures.confusion(metrics),
         *((pictures.paper_confusion(),) if comparable else ()),
-        table("Each class against the rest, in percent with 95 % Wilson intervals. Accuracy is the paper's equation 2.",
-              ["class", "precision", "sensitivity", "specificity", "NPV", "F1", "accuracy", "films"], rows),
-        table("Areas under the curves, with 95 % intervals from drawing patients with replacement.",
-              ["class", "ROC area (AUC)", "average precision"], areas),
+        table(
+            "Each class against the rest, in percent with 95 % Wilson intervals. Accuracy is the paper's equation 2.",
+            ["class", "precision", "sensitivity", "specificity", "NPV", "F1", "accuracy", "films"],
+            rows,
+        ),
+        table(
+            "Areas under the curves, with 95 % intervals from drawing patients with replacement.",
+            ["class", "ROC area (AUC)", "average precision"],
+            areas,
+        ),
         *pictures.curves(predictions, metrics),
         f"Expected calibration error (ECE) {calibration['ece']:.3f}, Brier score {calibration['brier']:.3f}.{tempered}",
     )
@@ -158,14 +196,18 @@ def _beside_paper(config: Config, films: Sequence[Film], compared: Sequence[Comp
         "Table 4": "Table 4. Validation accuracy by epoch. The first two figures are of the paper's pre-experiment.",
         "Table 5": "Table 5. The two networks' accuracy.",
     }
-    tables = [comparison_table(caption, [one for one in compared if one.where == where])
-              for where, caption in captions.items()]
+    tables = [
+        comparison_table(caption, [one for one in compared if one.where == where])
+        for where, caption in captions.items()
+    ]
     parts: list[Part] = []
     comparable = [one for one in compared if one.verdict != "not comparable"]
     if comparable:
-        parts = ["The paper gives no intervals; those beside its figures are Wilson's, from its own counts. The last "
-                 "column says where its figure lies against this run's interval.",
-                 pictures.against_paper(comparable)]
+        parts = [
+            "The paper gives no intervals; those beside its figures are Wilson's, from its own counts. The last "
+            "column says where its figure lies against this run's interval.",
+            pictures.against_paper(comparable),
+        ]
     else:
         reason = no_match(config, films) or "of its settings"
         parts = [f"Nothing can be compared with the paper, because {reason}. Its figures stand here for reference."]
@@ -178,13 +220,21 @@ def comparison_table(caption: str, compared: Sequence[Comparison]) -> Table:
     for one in compared:
         ours = "–" if one.value is None or one.why_not else f"{percent(one.value)} ({interval(one.interval)})"
         where = f"not comparable: {one.why_not}" if one.why_not else one.position
-        rows.append([one.what, f"{one.paper.printed} ({interval(one.paper.interval)})", ours,
-                     in_points(one.difference), where or "–"])
+        rows.append(
+            [
+                one.what,
+                f"{one.paper.printed} ({interval(one.paper.interval)})",
+                ours,
+                in_points(one.difference),
+                where or "–",
+            ]
+        )
     return table(caption, ["figure of the paper", "paper, %", "this run, %", "points", "the paper's figure lies"], rows)
 
 
-def _points(config: Config, test: Predictions, films: Sequence[Film], history: Sequence[Mapping[str, Any]]
-            ) -> tuple[Part, ...]:
+def _points(
+    config: Config, test: Predictions, films: Sequence[Film], history: Sequence[Mapping[str, Any]]
+) -> tuple[Part, ...]:
     parts = points_tables(test, films)
     choice = points.choosing(history)
     if choice:
@@ -193,9 +243,13 @@ def _points(config: Config, test: Predictions, films: Sequence[Film], history: S
             f"On the {where} films the best epoch is {choice['best_epoch']} with {percent(choice['best'])} %, the last "
             f"is {choice['last_epoch']} with {percent(choice['last'])} %: choosing the epoch on these films would add "
             f"{in_points(choice['gain'])} points to what they measure. "
-            + ("They are not the test films, so the test is not flattered by it."
-               if config.split == "patient" else "They are the test films themselves. The results here are those of "
-               "the last epoch, without choosing."))
+            + (
+                "They are not the test films, so the test is not flattered by it."
+                if config.split == "patient"
+                else "They are the test films themselves. The results here are those of "
+                "the last epoch, without choosing."
+            )
+        )
     return tuple(parts)
 
 
@@ -203,10 +257,15 @@ def points_tables(test: Predictions, films: Sequence[Film], which: str = "") -> 
     """Accuracy on parts of the test films of a run, which the captions call `which`."""
     of_run = f" of {which}" if which else ""
     found: list[Part] = [
-        _part_table(f"Accuracy on the test films{of_run} by where they come from.", points.by_folder(test))]
+        _part_table(f"Accuracy on the test films{of_run} by where they come from.", points.by_folder(test))
+    ]
     if points.met(test, films).any():
-        found.append(_part_table(f"Accuracy on the test films{of_run} by whether the network was trained on films of "
-                                 "the same patient.", points.by_acquaintance(test, films)))
+        found.append(
+            _part_table(
+                f"Accuracy on the test films{of_run} by whether the network was trained on films of the same patient.",
+                points.by_acquaintance(test, films),
+            )
+        )
     else:
         found.append(f"No patient of the test films{of_run} was trained on.")
     return found
@@ -220,8 +279,10 @@ def _part_table(caption: str, parts: Sequence[points.Part]) -> Table:
 def _audit(run: Run, cache: Path) -> tuple[Part, ...]:
     path = run.folder / "audit.json"
     if not path.is_file():
-        return (f"Not done: covid audit {run.folder} measures how the network does with the lungs covered, with the "
-                "border alone, and beside a classifier that sees only properties of the files.",)
+        return (
+            f"Not done: covid audit {run.folder} measures how the network does with the lungs covered, with the "
+            "border alone, and beside a classifier that sees only properties of the files.",
+        )
     audit = read_json(path, f"covid audit {run.folder} writes it again")
     covered = _or_why(lambda: pictures.coverings(run, cache), "The covered films are left out")
     return (*audit_parts(audit, "audit"), covered)
@@ -229,19 +290,41 @@ def _audit(run: Run, cache: Path) -> tuple[Part, ...]:
 
 def audit_parts(audit: dict[str, Any], name: str) -> tuple[Part, ...]:
     """What a run's audit found: its verdict, its figures, and their chart."""
-    rows = [[row["name"], percent(row["accuracy"]), interval(row["interval"]), percent(row["balanced_accuracy"]),
-             *(percent(row["sensitivity"][label]["value"]) for label in audit["classes"])]
-            for row in [*audit["conditions"], *audit.get("floor", [])]]
+    rows = [
+        [
+            row["name"],
+            percent(row["accuracy"]),
+            interval(row["interval"]),
+            percent(row["balanced_accuracy"]),
+            *(percent(row["sensitivity"][label]["value"]) for label in audit["classes"]),
+        ]
+        for row in [*audit["conditions"], *audit.get("floor", [])]
+    ]
     header = ["test films", "accuracy", "95 % interval", "balanced accuracy", *audit["classes"]]
-    return (Bullets(tuple(audit["verdict"])),
-            pictures.perturbations(audit, name),
-            table("The network on changed test films, then the floor: linear classifiers of a few cues. In percent; "
-                  "the classes' columns are sensitivities.", header, rows))
+    return (
+        Bullets(tuple(audit["verdict"])),
+        pictures.perturbations(audit, name),
+        table(
+            "The network on changed test films, then the floor: linear classifiers of a few cues. In percent; "
+            "the classes' columns are sensitivities.",
+            header,
+            rows,
+        ),
+    )
 
 
-_RECORDED = {"command": "command", "training_seconds": "training time", "tinycnn": "tinycnn", "python": "Python",
-             "numpy": "NumPy", "numba": "Numba", "cpu": "processor", "threads": "threads", "gpu": "GPU",
-             "kernels": "kernels"}
+_RECORDED = {
+    "command": "command",
+    "training_seconds": "training time",
+    "tinycnn": "tinycnn",
+    "python": "Python",
+    "numpy": "NumPy",
+    "numba": "Numba",
+    "cpu": "processor",
+    "threads": "threads",
+    "gpu": "GPU",
+    "kernels": "kernels",
+}
 
 
 def _provenance(run: Run, config: Config) -> tuple[Part, ...]:
@@ -251,10 +334,17 @@ def _provenance(run: Run, config: Config) -> tuple[Part, ...]:
         if key in recorded:
             rows.append([name, _duration(recorded[key]) if key == "training_seconds" else str(recorded[key])])
     unknown = () if recorded else ("Command, versions, machine and training time were not recorded.",)
-    files = [path.name for path in (run.config_file, run.manifest_file, run.history_file, run.predictions_file,
-                                    run.metrics_file) if path.is_file()]
-    return (table("Settings, command, versions and machine.", ["what", "this run"], rows), *unknown,
-            "The numbers of this page are in:", Links(tuple((name, name) for name in files)))
+    files = [
+        path.name
+        for path in (run.config_file, run.manifest_file, run.history_file, run.predictions_file, run.metrics_file)
+        if path.is_file()
+    ]
+    return (
+        table("Settings, command, versions and machine.", ["what", "this run"], rows),
+        *unknown,
+        "The numbers of this page are in:",
+        Links(tuple((name, name) for name in files)),
+    )
 
 
 def _duration(seconds: float) -> str:
@@ -278,9 +368,18 @@ def _or_why(make: Callable[[], Figure], what: str) -> Part:
 
 
 def _as_json(one: Comparison) -> dict[str, Any]:
-    return {"where": one.where, "what": one.what, "paper": one.paper.value, "paper_printed": one.paper.printed,
-            "paper_interval": list(one.paper.interval), "value": one.value, "interval": one.interval,
-            "difference": one.difference, "verdict": one.verdict, "why_not": one.why_not}
+    return {
+        "where": one.where,
+        "what": one.what,
+        "paper": one.paper.value,
+        "paper_printed": one.paper.printed,
+        "paper_interval": list(one.paper.interval),
+        "value": one.value,
+        "interval": one.interval,
+        "difference": one.difference,
+        "verdict": one.verdict,
+        "why_not": one.why_not,
+    }
 
 
 def _capital(text: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from covid.cards import data_card, model_card
+from covid.report.cards import data_card, model_card
 from covid.report.collection import collection
 from covid.report.content import content
 from covid.report.document import Report
 from covid.report.render import to_html, to_json, to_markdown
-from covid.run import Run
+from covid.runs.run import Run
 
 
 def write(run: Run, cache: Path) -> list[Path]:
@@ -29,8 +29,8 @@ def write(run: Run, cache: Path) -> list[Path]:
 def write_collection(folder: Path) -> list[Path]:
     """Write report.html, report.md and report.json about the experiments in `folder`; returns their paths.
 
-    The folder holds NAME/seed-K for each NAME of `covid.experiments.EXPERIMENTS` that was run. Raises DataError when
-    it holds none.
+    The folder holds NAME/seed-K for each NAME of `covid.runs.experiments.EXPERIMENTS` that was run. Raises DataError
+    when it holds none.
     """
     return _write(collection(folder), folder)
 

@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from covid import audit_charts, charts, curve_charts, paper, train
-from covid.canvas import OVERSAMPLING, WIDTH, Canvas, shorten
-from covid.collect import Film
+from covid import paper
 from covid.config import Config
-from covid.measure import class_curves
-from covid.predictions import Predictions
-from covid.preprocess import Settings, preprocess, read_grey
+from covid.data.collect import Film
+from covid.data.preprocess import Settings, preprocess, read_grey
+from covid.evaluation.measure import class_curves
+from covid.figures import audit_charts, charts, curve_charts
+from covid.figures.canvas import OVERSAMPLING, WIDTH, Canvas, shorten
 from covid.report.against_paper import Comparison, History
 from covid.report.document import Figure
-from covid.run import Run
+from covid.runs import train
+from covid.runs.predictions import Predictions
+from covid.runs.run import Run
 from covid.tables import percent
 
 Drawer = Callable[[Any], None]
@@ -36,24 +38,33 @@ def png(draw: Drawer) -> bytes:
 def training(history: History) -> Figure:
     """Figure 4 of the paper, from the run's history."""
     last = history[-1]
-    return Figure("training", "Figure 4. Accuracy and loss in training and validation (the paper's Figure 4, redrawn "
-                  "from this run).", f"Two curves against {last['iteration']} iterations of {last['epoch']} epochs: "
-                  "accuracy above, loss below.", png(lambda file: charts.training_chart(history, file)))
+    return Figure(
+        "training",
+        "Figure 4. Accuracy and loss in training and validation (the paper's Figure 4, redrawn from this run).",
+        f"Two curves against {last['iteration']} iterations of {last['epoch']} epochs: accuracy above, loss below.",
+        png(lambda file: charts.training_chart(history, file)),
+    )
 
 
 def confusion(metrics: Mapping[str, Any]) -> Figure:
     """Figure 3 of the paper, from the run's metrics."""
-    return Figure("confusion", "Figure 3. Confusion matrix of this run's test films: rows are what the network says, "
-                  "columns what is so; the margins are precision and sensitivity.",
-                  f"Confusion matrix of {metrics['n']} films, {percent(metrics['accuracy'])} % of them right.",
-                  png(lambda file: charts.confusion_chart(metrics["confusion"], metrics["classes"], file)))
+    return Figure(
+        "confusion",
+        "Figure 3. Confusion matrix of this run's test films: rows are what the network says, "
+        "columns what is so; the margins are precision and sensitivity.",
+        f"Confusion matrix of {metrics['n']} films, {percent(metrics['accuracy'])} % of them right.",
+        png(lambda file: charts.confusion_chart(metrics["confusion"], metrics["classes"], file)),
+    )
 
 
 def paper_confusion() -> Figure:
     """Figure 3 as the paper prints it."""
-    return Figure("confusion-paper", "Figure 3 of the paper, redrawn from its numbers.",
-                  "Confusion matrix of 1,068 films, 95.8 % of them right.",
-                  png(lambda file: charts.confusion_chart(paper.FIGURE_3, paper.CLASSES, file)))
+    return Figure(
+        "confusion-paper",
+        "Figure 3 of the paper, redrawn from its numbers.",
+        "Confusion matrix of 1,068 films, 95.8 % of them right.",
+        png(lambda file: charts.confusion_chart(paper.FIGURE_3, paper.CLASSES, file)),
+    )
 
 
 def against_paper(comparisons: Sequence[Comparison]) -> Figure:
@@ -62,9 +73,12 @@ def against_paper(comparisons: Sequence[Comparison]) -> Figure:
     for one in comparisons:
         low, high = one.interval or (None, None)
         rows.append(curve_charts.Row(one.what[0].upper() + one.what[1:], one.value, low, high, one.paper.value))
-    return Figure("against-paper", "The paper's figures and this run's, with this run's 95 % intervals.",
-                  "Points with whiskers for this run and diamonds for the paper; the tables give the same numbers.",
-                  png(lambda file: curve_charts.interval_chart(rows, file, title="This run beside the paper")))
+    return Figure(
+        "against-paper",
+        "The paper's figures and this run's, with this run's 95 % intervals.",
+        "Points with whiskers for this run and diamonds for the paper; the tables give the same numbers.",
+        png(lambda file: curve_charts.interval_chart(rows, file, title="This run beside the paper")),
+    )
 
 
 def curves(predictions: Predictions, metrics: dict[str, Any]) -> list[Figure]:
@@ -72,15 +86,24 @@ def curves(predictions: Predictions, metrics: dict[str, Any]) -> list[Figure]:
     roc, precision_recall = class_curves(predictions, metrics)
     bins = {"test films": metrics["calibration"]["bins"]}
     return [
-        Figure("roc", "ROC curves: each class against the rest, with the area under each.",
-               "True positive rate against false positive rate for each class.",
-               png(lambda file: curve_charts.roc_chart(roc, file))),
-        Figure("precision-recall", "Precision-recall curves: each class against the rest, with average precision.",
-               "Precision against recall for each class.",
-               png(lambda file: curve_charts.precision_recall_chart(precision_recall, file))),
-        Figure("reliability", "Reliability: how often the network is right when it claims a certain confidence.",
-               "Accuracy against confidence in bins; the diagonal is perfect calibration.",
-               png(lambda file: curve_charts.reliability_chart(bins, file))),
+        Figure(
+            "roc",
+            "ROC curves: each class against the rest, with the area under each.",
+            "True positive rate against false positive rate for each class.",
+            png(lambda file: curve_charts.roc_chart(roc, file)),
+        ),
+        Figure(
+            "precision-recall",
+            "Precision-recall curves: each class against the rest, with average precision.",
+            "Precision against recall for each class.",
+            png(lambda file: curve_charts.precision_recall_chart(precision_recall, file)),
+        ),
+        Figure(
+            "reliability",
+            "Reliability: how often the network is right when it claims a certain confidence.",
+            "Accuracy against confidence in bins; the diagonal is perfect calibration.",
+            png(lambda file: curve_charts.reliability_chart(bins, file)),
+        ),
     ]
 
 
@@ -102,13 +125,17 @@ def samples(run: Run, cache: Path, licences: Mapping[str, str]) -> Figure:
     chosen = examples(config, run.films())
     rows = list(zip(("as it is", "preprocessed"), _read(config, chosen, cache), strict=True))
     step = "CLAHE" if config.clahe else f"resizing to {config.size} × {config.size} pixels"
-    names = [f"{film.label}: {film.path}" + (f" (licence {licences[film.path]})" if licences.get(film.path) else "")
-             for film in chosen]
-    return Figure("samples", f"Figure 2. A test film of each class before (above) and after {step} (below). "
-                  + "; ".join(names) + ".",
-                  f"{len(chosen)} chest films, of classes {', '.join(film.label for film in chosen)}, each before and "
-                  "after preprocessing.",
-                  png(lambda file: _grid([film.label for film in chosen], rows, file)))
+    names = [
+        f"{film.label}: {film.path}" + (f" (licence {licences[film.path]})" if licences.get(film.path) else "")
+        for film in chosen
+    ]
+    return Figure(
+        "samples",
+        f"Figure 2. A test film of each class before (above) and after {step} (below). " + "; ".join(names) + ".",
+        f"{len(chosen)} chest films, of classes {', '.join(film.label for film in chosen)}, each before and "
+        "after preprocessing.",
+        png(lambda file: _grid([film.label for film in chosen], rows, file)),
+    )
 
 
 def coverings(run: Run, cache: Path) -> Figure:
@@ -116,16 +143,22 @@ def coverings(run: Run, cache: Path) -> Figure:
     config = run.config()
     chosen = examples(config, run.films())
     films = {film.label: pixels[None] for film, pixels in zip(chosen, _read(config, chosen, cache)[1], strict=True)}
-    return Figure("audit-coverings", "A test film of each class, and what the coverings leave of it.",
-                  "Films with the lungs, the border or the middle covered.",
-                  png(lambda file: audit_charts.covering_sheet(films, file)))
+    return Figure(
+        "audit-coverings",
+        "A test film of each class, and what the coverings leave of it.",
+        "Films with the lungs, the border or the middle covered.",
+        png(lambda file: audit_charts.covering_sheet(films, file)),
+    )
 
 
 def perturbations(audit: Mapping[str, Any], name: str) -> Figure:
     """The chart of a run's audit."""
-    return Figure(name, "Accuracy on changed test films, and of linear classifiers of a few cues.",
-                  "Points with whiskers for every change; the table gives the same numbers.",
-                  png(lambda file: audit_charts.perturbation_chart(audit, file)))
+    return Figure(
+        name,
+        "Accuracy on changed test films, and of linear classifiers of a few cues.",
+        "Points with whiskers for every change; the table gives the same numbers.",
+        png(lambda file: audit_charts.perturbation_chart(audit, file)),
+    )
 
 
 def _read(config: Config, films: Sequence[Film], cache: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covid.collect import Film
-from covid.intervals import wilson
-from covid.predictions import Predictions
+from covid.data.collect import Film
+from covid.evaluation.intervals import wilson
 from covid.report.against_paper import History, validation_accuracies
+from covid.runs.predictions import Predictions
 
 Mask = NDArray[np.bool_]
 
@@ -54,8 +54,10 @@ def by_folder(test: Predictions) -> list[Part]:
 def by_acquaintance(test: Predictions, films: Sequence[Film]) -> list[Part]:
     """The test films, all and class by class, by whether the network was trained on films of the same patient."""
     known = met(test, films)
-    return [*_with_classes("patient also trained on", test, known),
-            *_with_classes("patient not trained on", test, ~known)]
+    return [
+        *_with_classes("patient also trained on", test, known),
+        *_with_classes("patient not trained on", test, ~known),
+    ]
 
 
 def met(test: Predictions, films: Sequence[Film]) -> Mask:
@@ -70,8 +72,13 @@ def choosing(history: History) -> dict[str, Any] | None:
     if not measured:
         return None
     best, last = max(measured, key=lambda epoch: measured[epoch]), max(measured)
-    return {"best_epoch": best, "best": measured[best], "last_epoch": last, "last": measured[last],
-            "gain": measured[best] - measured[last]}
+    return {
+        "best_epoch": best,
+        "best": measured[best],
+        "last_epoch": last,
+        "last": measured[last],
+        "gain": measured[best] - measured[last],
+    }
 
 
 def standardised(test: Predictions, chosen: Mask, mix: Mapping[str, float]) -> float | None:
@@ -102,8 +109,9 @@ def _with_classes(name: str, test: Predictions, chosen: Mask) -> list[Part]:
     return parts if len(parts) > 2 else parts[:1]
 
 
-def chain(paper_like: tuple[Predictions, Sequence[Film], History], by_patient: Predictions
-          ) -> list[tuple[str, float | None]]:
+def chain(
+    paper_like: tuple[Predictions, Sequence[Film], History], by_patient: Predictions
+) -> list[tuple[str, float | None]]:
     """From a run on the paper's split to one on a patient split, step by step: (what is measured, accuracy).
 
     Every step but the first and the last weighs the classes as the paper's hold-out does, so the differences between
@@ -115,8 +123,12 @@ def chain(paper_like: tuple[Predictions, Sequence[Film], History], by_patient: P
     right = holdout.outputs == holdout.targets
     choice = choosing(history)
     accuracy = float(right.mean())
-    official = np.array([folder(path, source) in ("Kermany, test folder", "Kermany, val folder")
-                         for path, source in zip(test.paths, test.sources, strict=True)])
+    official = np.array(
+        [
+            folder(path, source) in ("Kermany, test folder", "Kermany, val folder")
+            for path, source in zip(test.paths, test.sources, strict=True)
+        ]
+    )
     everything = np.ones(len(test), dtype=bool)
     return [
         ("paper split, the best accuracy of any epoch", choice["best"] if choice else None),

@@ -23,8 +23,9 @@ def to_html(report: Report) -> str:
     >>> "<h2 id=\\"s1\\">Summary</h2>" in page and "<p>1 &lt; 2</p>" in page
     True
     """
-    links = "".join(f'<li><a href="#s{i}">{escape(section.heading)}</a></li>'
-                    for i, section in enumerate(report.sections, start=1))
+    links = "".join(
+        f'<li><a href="#s{i}">{escape(section.heading)}</a></li>' for i, section in enumerate(report.sections, start=1)
+    )
     body = "\n".join(_html_section(i, section) for i, section in enumerate(report.sections, start=1))
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -62,28 +63,37 @@ def _html(part: Part) -> str:
     if isinstance(part, Bullets):
         return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in part.items) + "</ul>"
     if isinstance(part, Links):
-        return "<ul>" + "".join(f'<li><a href="{escape(path)}">{escape(text)}</a></li>'
-                                for text, path in part.items) + "</ul>"
+        return (
+            "<ul>"
+            + "".join(f'<li><a href="{escape(path)}">{escape(text)}</a></li>' for text, path in part.items)
+            + "</ul>"
+        )
     if isinstance(part, Table):
         return _html_table(part)
     width, height = _png_size(part.png)
     source = "data:image/png;base64," + base64.b64encode(part.png).decode()
-    return (f'<figure><img src="{source}" alt="{escape(part.alt)}" width="{width}" height="{height}">'
-            f"<figcaption>{escape(part.caption)}</figcaption></figure>")
+    return (
+        f'<figure><img src="{source}" alt="{escape(part.alt)}" width="{width}" height="{height}">'
+        f"<figcaption>{escape(part.caption)}</figcaption></figure>"
+    )
 
 
 def _html_table(part: Table) -> str:
     numeric = _numeric(part)
     classes = [' class="number"' if right else "" for right in numeric]
-    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>'
-                   for kind, cell in zip(classes, part.header, strict=True))
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(classes, part.header, strict=True)
+    )
     rows = []
     for first, *rest in part.rows:
         cells = "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(classes[1:], rest, strict=True))
         rows.append(f'<tr><th scope="row"{classes[0]}>{escape(first)}</th>{cells}</tr>')
-    return (f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(part.caption)}"><table>'
-            f"<caption>{escape(part.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
-            + "\n".join(rows) + "\n</tbody></table></div>")
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(part.caption)}"><table>'
+        f"<caption>{escape(part.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )
 
 
 def to_markdown(report: Report, pictures: str = "report") -> str:
@@ -127,8 +137,10 @@ def _plain(text: str) -> str:
 
 def to_json(report: Report) -> str:
     """The report as JSON: title, sections, and under "data" the numbers behind them; pictures by name only."""
-    sections = [{"heading": section.heading, "parts": [_plain_types(part) for part in section.parts]}
-                for section in report.sections]
+    sections = [
+        {"heading": section.heading, "parts": [_plain_types(part) for part in section.parts]}
+        for section in report.sections
+    ]
     return json.dumps({"title": report.title, "notice": NOTICE, "sections": sections, "data": report.data}, indent=2)
 
 

@@ -15,13 +15,17 @@ def table_1(net: tc.Sequential) -> Table:
     """Every layer of a network, from the network itself."""
     rows, total = [], 0
     for layer, shape in zip(net.layers, net.shapes, strict=True):
-        learnables = sum(array.size for array in layer.parameters.values())
-        total += learnables
+        parameters = sum(array.size for array in layer.parameters.values())
+        total += parameters
         place = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-        rows.append([layer.name, configuration(layer), " × ".join(map(str, place)), f"{learnables:,}"])
+        rows.append([layer.name, configuration(layer), " × ".join(map(str, place)), f"{parameters:,}"])
     rows.append(["total", "", "", f"{total:,}"])
-    return table("Table 1. The network, layer by layer: what each gives (height × width × channels) and how many "
-                 "numbers it learns.", ["layer", "configuration", "output", "learnables"], rows)
+    return table(
+        "Table 1. The network, layer by layer: what each gives (height × width × channels) and how many "
+        "numbers it learns.",
+        ["layer", "configuration", "output", "parameters"],
+        rows,
+    )
 
 
 def configuration(layer: Any) -> str:
@@ -32,8 +36,10 @@ def configuration(layer: Any) -> str:
     """
     if isinstance(layer, tc.Conv2D):
         groups = f"; groups {layer.groups}" if layer.groups > 1 else ""
-        return (f"filter size {_pair(layer.kernel)}; filters {layer.filters}; stride {_pair(layer.stride)}; padding "
-                f"{_padding(layer.padding)}{groups}")
+        return (
+            f"filter size {_pair(layer.kernel)}; filters {layer.filters}; stride {_pair(layer.stride)}; padding "
+            f"{_padding(layer.padding)}{groups}"
+        )
     if isinstance(layer, tc.MaxPool2D):
         return f"pool size {_pair(layer.pool)}; stride {_pair(layer.stride)}; padding {_padding(layer.padding)}"
     if isinstance(layer, tc.BatchNorm2D):
@@ -49,16 +55,21 @@ def configuration(layer: Any) -> str:
 
 def same_as_table_1(net: tc.Sequential, config: Config) -> str:
     """A sentence on how far the network is the paper's Table 1."""
-    learnables = sum(math.prod(array.shape) for array in net.parameters().values())
+    parameters = sum(math.prod(array.shape) for array in net.parameters().values())
     if config.network != "paper":
-        return f"This is not the network of the paper's Table 1; it learns {learnables:,} numbers."
+        return f"This is not the network of the paper's Table 1; it learns {parameters:,} numbers."
     if config.variant == "text":
         return "These are the 22 layers that the paper's text describes, with one dropout layer; its Table 1 has two."
     choices = (config.channels, config.padding, config.size) == (1, 0, 224)
-    made_for = "grey 224 × 224 films and no padding" if choices else (
-        f"{config.channels} channel(s), {config.size} × {config.size} films and padding {config.padding}")
-    return (f"After the input these are the {len(net.layers) - 1} rows of the paper's Table 1, with {learnables:,} "
-            f"learnables for {made_for}.")
+    made_for = (
+        "grey 224 × 224 films and no padding"
+        if choices
+        else (f"{config.channels} channel(s), {config.size} × {config.size} films and padding {config.padding}")
+    )
+    return (
+        f"After the input these are the {len(net.layers) - 1} rows of the paper's Table 1, with {parameters:,} "
+        f"parameters for {made_for}."
+    )
 
 
 def table_2(config: Config) -> Table:
@@ -68,12 +79,19 @@ def table_2(config: Config) -> Table:
 
 
 _FURTHER = {
-    "optimizer": ("Optimizer", "SGDM"), "schedule": ("Learning rate's course", "piecewise"),
-    "weight_decay": ("L2 factor", "–"), "batch_norm": ("Batch norm statistics when evaluating", "–"),
-    "balanced": ("Every class equally often", "–"), "augment": ("Films changed at random", "–"),
-    "clahe": ("Adaptive histogram equalization", "yes"), "size": ("Size of the films", "224 × 224 and 224 × 244"),
-    "channels": ("Channels", "–"), "padding": ("Padding of the convolutions", "–"), "split": ("Split", "by film"),
-    "seed": ("Seed", "–"), "split_seed": ("Seed of the split", "–"),
+    "optimizer": ("Optimizer", "SGDM"),
+    "schedule": ("Learning rate's course", "piecewise"),
+    "weight_decay": ("L2 factor", "–"),
+    "batch_norm": ("Batch norm statistics when evaluating", "–"),
+    "balanced": ("Every class equally often", "–"),
+    "augment": ("Films changed at random", "–"),
+    "clahe": ("Adaptive histogram equalization", "yes"),
+    "size": ("Size of the films", "224 × 224 and 224 × 244"),
+    "channels": ("Channels", "–"),
+    "padding": ("Padding of the convolutions", "–"),
+    "split": ("Split", "by film"),
+    "seed": ("Seed", "–"),
+    "split_seed": ("Seed of the split", "–"),
 }
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tinycnn as tc
 from covid.cli import NOTICE, main
-from covid.collect import read_manifest
+from covid.data.collect import read_manifest
 
 SMALL = ["--size", "64", "--phantoms", "24", "--batch-size", "16", "--epochs", "2", "--seed", "3"]
 
@@ -42,8 +42,16 @@ def covid(capsys, *arguments):
 
 def test_train_writes_the_run_folder(run):
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "manifest.csv", "history.csv", "best.safetensors", "last.safetensors", "predictions.csv",
-        "metrics.json", "environment.json", "training.png", "confusion.png",
+        "config.json",
+        "manifest.csv",
+        "history.csv",
+        "best.safetensors",
+        "last.safetensors",
+        "predictions.csv",
+        "metrics.json",
+        "environment.json",
+        "training.png",
+        "confusion.png",
     }
     films = read_manifest(run / "manifest.csv")
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
@@ -126,26 +134,46 @@ def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, mon
 
 
 def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, tmp_path):
-    status, out, _ = covid(capsys, "train", *SMALL, "--split", "paper", "--epochs", "1", "--padding", "same",
-                           "--channels", "3", "--variant", "text", "--out", tmp_path / "r", "--cache", cache)
+    status, out, _ = covid(
+        capsys,
+        "train",
+        *SMALL,
+        "--split",
+        "paper",
+        "--epochs",
+        "1",
+        "--padding",
+        "same",
+        "--channels",
+        "3",
+        "--variant",
+        "text",
+        "--out",
+        tmp_path / "r",
+        "--cache",
+        cache,
+    )
     assert status == 0 and "one hold-out" in out
     assert {film.split for film in read_manifest(tmp_path / "r/manifest.csv")} == {"train", "test"}
     net = tc.load(tmp_path / "r/last.safetensors")
     assert net.input_shape == (3, 64, 64) and net.shapes[1] == (8, 64, 64)
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    (["train", "--data", "nowhere"], "nowhere is not a folder"),
-    (["train", "--epochs", "0"], "epochs is 0: give a whole number"),
-    (["train", "--size", "30", "--phantoms", "6", "--batch-size", "4"], "layer 'conv_4' (Conv2D) does not fit"),
-    (["train", "--phantoms", "6", "--size", "64"], "do not fill a batch of 32"),
-    (["train", "--data", "one-class"], "training needs at least two classes"),
-    (["train", "--resume", "run", "--epochs", "3"], "leave out --epochs"),
-    (["train", "--out", "full"], "full is not empty"),
-    (["evaluate", "nowhere"], "nowhere is no run folder"),
-    (["predict", "run", "nowhere.png"], "nowhere.png is unreadable: no such file"),
-    (["evaluate", "damaged"], "not a whole safetensors file"),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["train", "--data", "nowhere"], "nowhere is not a folder"),
+        (["train", "--epochs", "0"], "epochs is 0: give a whole number"),
+        (["train", "--size", "30", "--phantoms", "6", "--batch-size", "4"], "layer 'conv_4' (Conv2D) does not fit"),
+        (["train", "--phantoms", "6", "--size", "64"], "do not fill a batch of 32"),
+        (["train", "--data", "one-class"], "training needs at least two classes"),
+        (["train", "--resume", "run", "--epochs", "3"], "leave out --epochs"),
+        (["train", "--out", "full"], "full is not empty"),
+        (["evaluate", "nowhere"], "nowhere is no run folder"),
+        (["predict", "run", "nowhere.png"], "nowhere.png is unreadable: no such file"),
+        (["evaluate", "damaged"], "not a whole safetensors file"),
+    ],
+)
 def test_errors_are_one_sentence_without_a_traceback(arguments, expected, run, cache, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one-class/NORMAL").mkdir(parents=True)
@@ -181,12 +209,14 @@ def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp
     evaluate = ("evaluate", run, "--data", tmp_path, "--cache", cache)
     status, _, err = covid(capsys, *evaluate)
     assert status == 1 and "no film of" in err and "--map FOLDER=CLASS" in err
-    status, out, _ = covid(capsys, *evaluate, "--json", "--map", "corona=COVID-19", "--map", "empty=",
-                           "--map", "other=Normal+Pneumonia")
+    status, out, _ = covid(
+        capsys, *evaluate, "--json", "--map", "corona=COVID-19", "--map", "empty=", "--map", "other=Normal+Pneumonia"
+    )
     result = json.loads(out)
     assert status == 0 and result["classes"] == ["COVID-19", "Normal+Pneumonia"] and result["n"] == 12
     net = tc.load(run / "last.safetensors")
-    from covid.preprocess import Settings, preprocess, read_grey
+    from covid.data.preprocess import Settings, preprocess, read_grey
+
     files = [*sorted((tmp_path / "corona").iterdir()), *sorted((tmp_path / "other").iterdir())]
     pixels = np.stack([preprocess(read_grey(file), Settings(size=(64, 64))) for file in files])[:, None]
     sick = net.predict(pixels)[:, 0] > 0.5
@@ -197,11 +227,14 @@ def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp
     assert result["n"] == 6 and result["per_class"]["Normal"]["sensitivity"] is None  # no film of it, so no figure
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--map", "a=COVID"], "--map names class 'COVID', but the network's are COVID-19, Normal, Pneumonia"),
-    (["--map", "a"], "--map is 'a': give FOLDER=CLASS"),
-    (["--map", "a=Normal+Pneumonia", "--map", "b=COVID-19+Normal"], "puts a class into two groups"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--map", "a=COVID"], "--map names class 'COVID', but the network's are COVID-19, Normal, Pneumonia"),
+        (["--map", "a"], "--map is 'a': give FOLDER=CLASS"),
+        (["--map", "a=Normal+Pneumonia", "--map", "b=COVID-19+Normal"], "puts a class into two groups"),
+    ],
+)
 def test_map_errors(run, cache, capsys, tmp_path, options, words):
     grey(tmp_path / "a" / "0.png", 1)
     status, _, err = covid(capsys, "evaluate", run, "--data", tmp_path, "--cache", cache, *options)

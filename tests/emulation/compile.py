@@ -30,8 +30,9 @@ def _nvrtc() -> ctypes.CDLL | None:
 
 def _by_nvrtc(library: ctypes.CDLL, source: str, options: tuple[str, ...], architecture: str) -> str:
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    library.nvrtcCreateProgram(ctypes.byref(program), launch.code(source).encode(), f"{source}.cu".encode(), 0, None,
-                               None)
+    library.nvrtcCreateProgram(
+        ctypes.byref(program), launch.code(source).encode(), f"{source}.cu".encode(), 0, None, None
+    )
     flags = [flag.encode() for flag in (f"-arch={architecture}", *launch.OPTIONS, *options)]
     failed = library.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags))
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))

@@ -30,8 +30,14 @@ KERNEL = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)
 backwards = False  # the order in which a block's threads run
 
 
-def run(source: str, kernel: str, options: tuple[str, ...], grid: tuple[int, ...], block: tuple[int, ...],
-        args: Sequence[Any]) -> None:
+def run(
+    source: str,
+    kernel: str,
+    options: tuple[str, ...],
+    grid: tuple[int, ...],
+    block: tuple[int, ...],
+    args: Sequence[Any],
+) -> None:
     """A stand-in for launch.on_device: the same arguments, with NumPy arrays."""
     guards: list[_Guarded] = []
 
@@ -39,8 +45,12 @@ def run(source: str, kernel: str, options: tuple[str, ...], grid: tuple[int, ...
         guards.append(_Guarded(array))
         return guards[-1].address
 
-    scalars = [launch.structure(a, lambda array: int(address(array))) if isinstance(a, tuple)
-               else np.array(address(a) if isinstance(a, np.ndarray) else a) for a in args]  # in memory, by value
+    scalars = [
+        launch.structure(a, lambda array: int(address(array)))
+        if isinstance(a, tuple)
+        else np.array(address(a) if isinstance(a, np.ndarray) else a)
+        for a in args
+    ]  # in memory, by value
     pointers = (ctypes.c_void_p * len(args))(*(s.ctypes.data for s in scalars))
     shape = (ctypes.c_uint * 4)(*(*grid, 1, 1)[:3], *block)
     function = getattr(_library(source, options), f"emulate_{kernel}")
@@ -64,7 +74,7 @@ class _Guarded:
         self.address = np.uint64(self.memory.ctypes.data + self.start)
 
     def take_back(self, where: str) -> None:
-        before, after = self.memory[:self.inside.start], self.memory[self.inside.stop:]
+        before, after = self.memory[: self.inside.start], self.memory[self.inside.stop :]
         assert (before == 0xFF).all() and (after == 0xFF).all(), f"{where}: wrote outside an array"
         if self.array.flags.writeable:
             self.array.reshape(-1).view(np.uint8)[:] = self.memory[self.inside]
@@ -75,9 +85,21 @@ def _library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     kernels = launch.code(source)
     text = f"namespace {{\n{kernels}\n}}\n" + "\n".join(  # unnamed, so that shared variables are the file's own
         f'extern "C" const char* emulate_{name}(const unsigned* shape, void** args, int backwards) '
-        f'{{ return emulate({name}, shape, args, backwards); }}' for name in KERNEL.findall(kernels))
-    command = [str(COMPILER), "-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-march=native", *options, "-include",
-               str(HEADER)]
+        f"{{ return emulate({name}, shape, args, backwards); }}"
+        for name in KERNEL.findall(kernels)
+    )
+    command = [
+        str(COMPILER),
+        "-std=c++17",
+        "-O1",
+        "-w",
+        "-shared",
+        "-fPIC",
+        "-march=native",
+        *options,
+        "-include",
+        str(HEADER),
+    ]
     content = "\0".join([text, HEADER.read_text(encoding="utf-8"), *command])
     folder = Path(tempfile.gettempdir()) / "tinycnn-emulation"
     folder.mkdir(exist_ok=True)

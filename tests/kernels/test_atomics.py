@@ -6,7 +6,7 @@ import time
 import numpy as np
 from numba import njit
 
-from tinycnn.kernels.cpu import atomics
+from tinycnn.kernels.cpu.expert import atomics
 
 
 @njit(nogil=True)

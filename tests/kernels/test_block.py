@@ -14,14 +14,17 @@ CASES = {  # n, channels, (H, W), filters, kernel, stride, padding, dilation, gr
 }
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-10}
 pytestmark = pytest.mark.parametrize(  # the reference has the four, not the block
-    "kernels", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True)
+    "kernels", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True
+)
 
 
 def arrays(name, dtype, seed=0):
     n, c, size, o, kernel, *geometry = CASES[name]
     rng = np.random.default_rng(seed)
-    x, weight, bias, gamma, beta = (rng.standard_normal(shape).astype(dtype) for shape in
-                                    ((n, c, *size), (o, c // geometry[-1], *kernel), (o,), (o,), (o,)))
+    x, weight, bias, gamma, beta = (
+        rng.standard_normal(shape).astype(dtype)
+        for shape in ((n, c, *size), (o, c // geometry[-1], *kernel), (o,), (o,), (o,))
+    )
     gamma[:3] = -1.5, 0, 2  # a negative scale makes z's smallest the maximum, and zero makes all equal
     return x, weight, bias, gamma, beta, geometry
 
@@ -36,12 +39,16 @@ def layers_forward(x, weight, bias, gamma, beta, mean, variance, eps, geometry):
     return y, (z, mean, variance, a, argmax)
 
 
-def layers_backward(dy, x, weight, gamma, eps, geometry, kept):
-    z, mean, variance, a, argmax = kept
+def layers_backward(dy, x, weight, gamma, eps, geometry, cache):
+    z, mean, variance, a, argmax = cache
     da = reference.max_pool2d_backward(dy, argmax, a.shape, (2, 2), (2, 2))
     dz, dgamma, dbeta = reference.batch_norm_backward(reference.relu_backward(da, a), z, mean, variance, gamma, eps)
-    return (reference.conv2d_backward_input(dz, weight, x.shape, *geometry),
-            reference.conv2d_backward_weight(dz, x, weight.shape[2:], *geometry), dgamma, dbeta)
+    return (
+        reference.conv2d_backward_input(dz, weight, x.shape, *geometry),
+        reference.conv2d_backward_weight(dz, x, weight.shape[2:], *geometry),
+        dgamma,
+        dbeta,
+    )
 
 
 def assert_close(got, expected, tolerance):
@@ -55,16 +62,16 @@ def test_equals_the_layers(kernels, name, dtype):
     x, weight, bias, gamma, beta, geometry = arrays(name, dtype)
     eps, tolerance = 1e-3, TOLERANCE[dtype]
     expected, layers = layers_forward(x, weight, bias, gamma, beta, None, None, eps, geometry)
-    y, kept = kernels.conv_block_forward(x, weight, bias, gamma, beta, eps, *geometry)
+    y, cache = kernels.conv_block_forward(x, weight, bias, gamma, beta, eps, *geometry)
     assert_close(y, expected, tolerance)
-    assert_close(kept.mean, layers[1], tolerance)
-    assert_close(kept.variance, layers[2], tolerance)
-    assert kept.values == layers[0].size // layers[0].shape[1]
+    assert_close(cache.mean, layers[1], tolerance)
+    assert_close(cache.variance, layers[2], tolerance)
+    assert cache.values == layers[0].size // layers[0].shape[1]
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
-    gradients = kernels.conv_block_backward(dy, kept, weight, gamma, beta, eps, *geometry)
+    gradients = kernels.conv_block_backward(dy, cache, weight, gamma, beta, eps, *geometry)
     for got, wanted in zip(gradients, layers_backward(dy, x, weight, gamma, eps, geometry, layers), strict=True):
         assert_close(got, wanted, 10 * tolerance)
-    dx, *others = kernels.conv_block_backward(dy, kept, weight, gamma, beta, eps, *geometry, input_gradient=False)
+    dx, *others = kernels.conv_block_backward(dy, cache, weight, gamma, beta, eps, *geometry, input_gradient=False)
     assert dx is None
     for a, b in zip(others, gradients[1:], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -84,6 +91,6 @@ def test_evaluation_equals_the_layers(kernels, name, dtype):
 def test_statistics_far_from_zero_keep_their_digits(kernels):
     x, weight, _, gamma, beta, geometry = arrays("one channel", np.float32)
     bias = np.full(len(weight), 1000, np.float32)
-    _, kept = kernels.conv_block_forward(x, weight, bias, gamma, beta, 1e-3, *geometry)
+    _, cache = kernels.conv_block_forward(x, weight, bias, gamma, beta, 1e-3, *geometry)
     exact = reference.conv2d_forward(*(a.astype(np.float64) for a in (x, weight, bias)), *geometry)
-    np.testing.assert_allclose(kept.variance, exact.var(axis=(0, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(cache.variance, exact.var(axis=(0, 2, 3)), rtol=1e-4)

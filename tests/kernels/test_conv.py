@@ -87,10 +87,18 @@ def test_im2col_and_col2im_are_adjoint(kernels, case):
 
 
 SHAPES = [  # n, channels, size, filters, kernel, stride, padding, groups
-    (2, 1, 100, 8, 3, 1, 0, 1), (2, 8, 111, 16, 3, 1, 0, 1), (5, 16, 54, 32, 3, 1, 0, 1), (9, 32, 26, 64, 3, 1, 0, 1),
-    (2, 3, 227, 40, 11, 4, 0, 1), (2, 32, 27, 64, 5, 1, 2, 2), (17, 64, 13, 96, 3, 1, 1, 1),
-    (3, 64, 56, 16, 1, 1, 0, 1), (20, 96, 7, 80, 3, 1, 1, 1), (16, 1, 28, 32, 5, 1, 0, 1),
-    (2, 32, 20, 64, 1, 2, 0, 1), (2, 24, 20, 24, 3, 1, 1, 24),
+    (2, 1, 100, 8, 3, 1, 0, 1),
+    (2, 8, 111, 16, 3, 1, 0, 1),
+    (5, 16, 54, 32, 3, 1, 0, 1),
+    (9, 32, 26, 64, 3, 1, 0, 1),
+    (2, 3, 227, 40, 11, 4, 0, 1),
+    (2, 32, 27, 64, 5, 1, 2, 2),
+    (17, 64, 13, 96, 3, 1, 1, 1),
+    (3, 64, 56, 16, 1, 1, 0, 1),
+    (20, 96, 7, 80, 3, 1, 1, 1),
+    (16, 1, 28, 32, 5, 1, 0, 1),
+    (2, 32, 20, 64, 1, 2, 0, 1),
+    (2, 24, 20, 24, 3, 1, 1, 24),
     (1, 700, 9, 8, 3, 1, 1, 1),
 ]
 
@@ -125,10 +133,12 @@ def test_arrays_need_not_be_contiguous(kernels):
     dy = rng.standard_normal((2, 5, 12, 7))[:, :, ::2]
     plain = [np.ascontiguousarray(a) for a in (x, weight, dy)]
     kept = [a.copy() for a in (x, weight, dy)]
-    for function in (lambda x, w, dy: kernels.conv2d_forward(x, w, None),
-                     lambda x, w, dy: kernels.conv2d_backward_input(dy, w, x.shape),
-                     lambda x, w, dy: kernels.conv2d_backward_weight(dy, x, (3, 3)),
-                     lambda x, w, dy: kernels.conv2d_backward_bias(dy)):
+    for function in (
+        lambda x, w, dy: kernels.conv2d_forward(x, w, None),
+        lambda x, w, dy: kernels.conv2d_backward_input(dy, w, x.shape),
+        lambda x, w, dy: kernels.conv2d_backward_weight(dy, x, (3, 3)),
+        lambda x, w, dy: kernels.conv2d_backward_bias(dy),
+    ):
         np.testing.assert_array_equal(function(x, weight, dy), function(*plain))
     for a, b in zip((x, weight, dy), kept, strict=True):
         np.testing.assert_array_equal(a, b)

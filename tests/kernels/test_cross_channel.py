@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import oracles
-from tinycnn import parallel
 from tinycnn.kernels import cpu, reference
+from tinycnn.runtime import threads
 
 
 def test_by_hand(kernels):
@@ -22,13 +22,17 @@ def naive(x, size, alpha, beta, k):
     y = np.empty(x.shape)
     for n, c, i, j in np.ndindex(*x.shape):
         window = range(max(0, c - size // 2), min(x.shape[1], c + (size - 1) // 2 + 1))
-        y[n, c, i, j] = x[n, c, i, j] / (k + alpha / size * sum(float(x[n, b, i, j])**2 for b in window))**beta
+        y[n, c, i, j] = x[n, c, i, j] / (k + alpha / size * sum(float(x[n, b, i, j]) ** 2 for b in window)) ** beta
     return y
 
 
 @settings(max_examples=30, deadline=None)
-@given(shape=st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 4), st.integers(1, 5)),
-       size=st.integers(1, 9), beta=st.sampled_from([0.75, 0.5, 1.3]), k=st.sampled_from([1.0, 2.0, 0.3]))
+@given(
+    shape=st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 4), st.integers(1, 5)),
+    size=st.integers(1, 9),
+    beta=st.sampled_from([0.75, 0.5, 1.3]),
+    k=st.sampled_from([1.0, 2.0, 0.3]),
+)
 def test_equals_loops_and_finite_differences(kernels, shape, size, beta, k):
     x, dy = np.random.default_rng(0).standard_normal((2, *shape))
     arguments = (size, 0.9, beta, k)
@@ -60,10 +64,14 @@ def test_leaves_its_arguments_alone_and_takes_strided_ones(kernels):
     views = x.transpose(0, 3, 1, 2), dy.transpose(0, 3, 1, 2)
     dense = [np.ascontiguousarray(view) for view in views]
     arguments = (3, 0.5, 0.75, 1.0)
-    np.testing.assert_array_equal(kernels.cross_channel_norm_forward(views[0], *arguments),
-                                  kernels.cross_channel_norm_forward(dense[0], *arguments))
-    np.testing.assert_array_equal(kernels.cross_channel_norm_backward(views[1], views[0], *arguments),
-                                  kernels.cross_channel_norm_backward(dense[1], dense[0], *arguments))
+    np.testing.assert_array_equal(
+        kernels.cross_channel_norm_forward(views[0], *arguments),
+        kernels.cross_channel_norm_forward(dense[0], *arguments),
+    )
+    np.testing.assert_array_equal(
+        kernels.cross_channel_norm_backward(views[1], views[0], *arguments),
+        kernels.cross_channel_norm_backward(dense[1], dense[0], *arguments),
+    )
     np.testing.assert_array_equal((x, dy), before)
 
 
@@ -77,14 +85,18 @@ def test_large_activations_stay_finite(kernels):
 
 def test_same_bits_on_any_number_of_threads():
     x, dy = np.random.default_rng(3).standard_normal((2, 7, 24, 31, 43), np.float32)
-    before, results = parallel.get_num_threads(), []
+    before, results = threads.get_num_threads(), []
     try:
-        for threads in (1, 2, 3):
-            parallel.set_num_threads(threads)
-            results.append((cpu.cross_channel_norm_forward(x, 5, 0.1, 0.75, 1.0),
-                            cpu.cross_channel_norm_backward(dy, x, 5, 0.1, 0.75, 1.0)))
+        for number in (1, 2, 3):
+            threads.set_num_threads(number)
+            results.append(
+                (
+                    cpu.cross_channel_norm_forward(x, 5, 0.1, 0.75, 1.0),
+                    cpu.cross_channel_norm_backward(dy, x, 5, 0.1, 0.75, 1.0),
+                )
+            )
     finally:
-        parallel.set_num_threads(before)
+        threads.set_num_threads(before)
     for y, dx in results[1:]:
         np.testing.assert_array_equal(y, results[0][0])
         np.testing.assert_array_equal(dx, results[0][1])

@@ -75,8 +75,10 @@ def test_loss_gradients_equal_finite_differences(kernels):
     dx = kernels.softmax_backward(dy, kernels.softmax_forward(x))
     np.testing.assert_allclose(dx, oracles.numerical_gradient(kernels.softmax_forward, x, dy), rtol=1e-6, atol=1e-9)
     for weights in (None, class_weights):
+
         def loss(x, weights=weights):
             return np.asarray(kernels.cross_entropy_forward(kernels.log_softmax_forward(x), t, weights))
+
         expected = oracles.numerical_gradient(loss, x, 1.0)
         got = kernels.cross_entropy_backward(kernels.softmax_forward(x), t, weights)
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9)

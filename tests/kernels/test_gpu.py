@@ -29,8 +29,12 @@ def test_dropout_draws_philox_of_the_seed(kernels):
     published = {  # Random123's known answers
         ((0,) * 4, (0,) * 2): (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8),
         ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2): (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
-        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)):
-            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)): (
+            0xD16CFE09,
+            0x94FDCCEB,
+            0x5001E420,
+            0x24126EA1,
+        ),
     }
     for arguments, words in published.items():
         assert philox(*arguments) == words
@@ -43,19 +47,29 @@ def test_dropout_draws_philox_of_the_seed(kernels):
 def everything(kernels, dtype):
     """Results of each kernel that adds up what several threads or blocks have found."""
     rng = np.random.default_rng(0)
-    x, weight, bias, gamma, beta = (rng.standard_normal(shape).astype(dtype) for shape in
-                                    ((3, 3, 21, 40), (5, 3, 3, 3), (5,), (5,), (5,)))
+    x, weight, bias, gamma, beta = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((3, 3, 21, 40), (5, 3, 3, 3), (5,), (5,), (5,))
+    )
     geometry = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
-    y, kept = kernels.conv_block_forward(x, weight, bias, gamma, beta, 1e-3, *geometry)
-    results = [y, *kept[1:6], *kernels.conv_block_backward(y, kept, weight, gamma, beta, 1e-3, *geometry)]
-    results += [kernels.conv2d_backward_bias(x), *kernels.batch_norm_statistics(x),
-                *kernels.batch_norm_backward(x, x, bias[:3], gamma[:3]**2, beta[:3], 1e-3)]
+    y, cache = kernels.conv_block_forward(x, weight, bias, gamma, beta, 1e-3, *geometry)
+    results = [y, *cache[1:6], *kernels.conv_block_backward(y, cache, weight, gamma, beta, 1e-3, *geometry)]
+    results += [
+        kernels.conv2d_backward_bias(x),
+        *kernels.batch_norm_statistics(x),
+        *kernels.batch_norm_backward(x, x, bias[:3], gamma[:3] ** 2, beta[:3], 1e-3),
+    ]
     flat, rows, t = x.reshape(9, -1), rng.standard_normal((4, 840)).astype(dtype), rng.integers(0, 4, 9)
     scores = kernels.fully_connected_forward(flat, rows, None)
     p, log_p = kernels.softmax_forward(scores), kernels.log_softmax_forward(scores)
-    return [*results, p, log_p, *kernels.fully_connected_backward(p, flat, rows),
-            kernels.cross_entropy_forward(log_p, t), kernels.cross_entropy_backward(p, t),
-            kernels.softmax_backward(scores, p)]
+    return [
+        *results,
+        p,
+        log_p,
+        *kernels.fully_connected_backward(p, flat, rows),
+        kernels.cross_entropy_forward(log_p, t),
+        kernels.cross_entropy_backward(p, t),
+        kernels.softmax_backward(scores, p),
+    ]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -73,10 +87,18 @@ def test_columns_within_a_small_workspace(kernels, monkeypatch):
     arguments = (2, 1), (1, 0, 0, 2), (1, 2), 2
     y = kernels.conv2d_forward(x, weight, None, *arguments)
     np.testing.assert_allclose(y, reference.conv2d_forward(x, weight, None, *arguments), rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(kernels.conv2d_backward_input(y, weight, x.shape, *arguments),
-                               reference.conv2d_backward_input(y, weight, x.shape, *arguments), rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(kernels.conv2d_backward_weight(y, x, (3, 3), *arguments),
-                               reference.conv2d_backward_weight(y, x, (3, 3), *arguments), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(
+        kernels.conv2d_backward_input(y, weight, x.shape, *arguments),
+        reference.conv2d_backward_input(y, weight, x.shape, *arguments),
+        rtol=1e-11,
+        atol=1e-11,
+    )
+    np.testing.assert_allclose(
+        kernels.conv2d_backward_weight(y, x, (3, 3), *arguments),
+        reference.conv2d_backward_weight(y, x, (3, 3), *arguments),
+        rtol=1e-11,
+        atol=1e-11,
+    )
 
 
 @pytest.mark.skipif(backend.has_gpu(), reason="the layer hands over its arrays, which are NumPy's here")
@@ -133,12 +155,25 @@ def test_arrays_that_cannot_be_updated_in_place(kernels):
 
 
 def small_network(dtype):
-    return tc.Sequential([
-        tc.ImageInput((1, 26, 22), normalization="zerocenter"), tc.Conv2D(4, 3, name="conv_1"),
-        tc.BatchNorm2D(name="norm_1"), tc.ReLU(), tc.MaxPool2D(2, stride=2), tc.Conv2D(6, 3, name="conv_2"),
-        tc.BatchNorm2D(name="norm_2"), tc.ReLU(), tc.MaxPool2D(2, stride=2), tc.Dropout(0.0),
-        tc.FullyConnected(3, name="fc"), tc.Softmax(), tc.ClassificationOutput(),
-    ], seed=1, dtype=dtype)
+    return tc.Sequential(
+        [
+            tc.ImageInput((1, 26, 22), normalization="zerocenter"),
+            tc.Conv2D(4, 3, name="conv_1"),
+            tc.BatchNorm2D(name="norm_1"),
+            tc.ReLU(),
+            tc.MaxPool2D(2, stride=2),
+            tc.Conv2D(6, 3, name="conv_2"),
+            tc.BatchNorm2D(name="norm_2"),
+            tc.ReLU(),
+            tc.MaxPool2D(2, stride=2),
+            tc.Dropout(0.0),
+            tc.FullyConnected(3, name="fc"),
+            tc.Softmax(),
+            tc.ClassificationOutput(),
+        ],
+        seed=1,
+        dtype=dtype,
+    )
 
 
 @pytest.mark.skipif(backend.has_gpu(), reason="on a GPU tests/test_gpu.py compares the paper's network")
@@ -172,8 +207,8 @@ def test_every_program_compiles_for_ampere_and_hopper(kernels, monkeypatch):
     for channels, filters, size in ((1, 8, 224), (16, 32, 54)):  # two of the paper's blocks
         x, weight = np.empty((1, channels, size, size), np.float32), np.empty((filters, channels, 3, 3), np.float32)
         of_filter, geometry = np.empty(filters, np.float32), ((1, 1), (0, 0, 0, 0), (1, 1), 1)
-        y, kept = gpu.conv_block_forward(x, weight, of_filter, of_filter, of_filter, 1e-5, *geometry)
-        gpu.conv_block_backward(y, kept, weight, of_filter, of_filter, 1e-5, *geometry)
+        y, cache = gpu.conv_block_forward(x, weight, of_filter, of_filter, of_filter, 1e-5, *geometry)
+        gpu.conv_block_backward(y, cache, weight, of_filter, of_filter, 1e-5, *geometry)
         gpu.conv_blocks_inference(x, [(weight, *[of_filter] * 5, 1e-5, *geometry)])
     for source in launch.FOLDER.glob("*.cu"):
         if "__global__" in source.read_text() and source.stem not in {name for name, _ in programs}:

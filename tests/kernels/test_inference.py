@@ -50,8 +50,13 @@ def assert_equals_layers(x, blocks):
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), n=st.integers(1, 20), count=st.integers(1, 3), seed=st.integers(0, 99),
-       dtype=st.sampled_from([np.float32, np.float64]))
+@given(
+    data=st.data(),
+    n=st.integers(1, 20),
+    count=st.integers(1, 3),
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
 def test_equals_the_layers(data, n, count, seed, dtype):
     rng, numbers = np.random.default_rng(seed), st.integers(1, 3)
     groups = data.draw(st.sampled_from([1, 1, 2]))
@@ -70,8 +75,10 @@ def test_equals_the_layers(data, n, count, seed, dtype):
         assert_equals_layers(x, blocks)
 
 
-@pytest.mark.parametrize(("n", "size", "filters"), [(1, (224, 224), (8, 16, 32, 64)), (3, (301, 200), (40, 9)),
-                                                    (40, (21, 18), (24, 70)), (2, (700, 12), (3,))])
+@pytest.mark.parametrize(
+    ("n", "size", "filters"),
+    [(1, (224, 224), (8, 16, 32, 64)), (3, (301, 200), (40, 9)), (40, (21, 18), (24, 70)), (2, (700, 12), (3,))],
+)
 def test_in_strips_and_images_together(n, size, filters):
     rng = np.random.default_rng(n)
     channels = (2, *filters)

@@ -10,11 +10,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tinycnn import memory, parallel
 from tinycnn.kernels import cpu, gpu, reference
+from tinycnn.runtime import memory, threads
 
-PUBLIC = [name for name, value in vars(reference).items()
-          if inspect.isfunction(value) and value.__module__ == reference.__name__ and not name.startswith("_")]
+PUBLIC = [
+    name
+    for name, value in vars(reference).items()
+    if inspect.isfunction(value) and value.__module__ == reference.__name__ and not name.startswith("_")
+]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -28,36 +31,53 @@ def test_same_names_arguments_and_defaults(module, name):
 def everything(rng):
     """Results of every kernel that shares work among threads, on shapes of several strips, images and blocks."""
     results = []
-    for n, c, h, w, o, k, stride, groups in ((5, 3, 70, 61, 20, 3, 1, 1), (2, 8, 33, 29, 36, 5, 2, 2),
-                                             (9, 24, 9, 7, 48, 3, 1, 1), (1, 16, 100, 200, 9, 3, 1, 1)):
+    for n, c, h, w, o, k, stride, groups in (
+        (5, 3, 70, 61, 20, 3, 1, 1),
+        (2, 8, 33, 29, 36, 5, 2, 2),
+        (9, 24, 9, 7, 48, 3, 1, 1),
+        (1, 16, 100, 200, 9, 3, 1, 1),
+    ):
         x = rng.standard_normal((n, c, h, w), np.float32)
         weight = rng.standard_normal((o, c // groups, k, k), np.float32)
         arguments = ((stride, stride), (1, 0, 2, 1), (1, 1), groups)
         y = cpu.conv2d_forward(x, weight, np.ones(o, np.float32), *arguments)
-        results += [y, cpu.conv2d_backward_input(y, weight, x.shape, *arguments),
-                    cpu.conv2d_backward_weight(y, x, (k, k), *arguments), cpu.conv2d_backward_bias(y)]
+        results += [
+            y,
+            cpu.conv2d_backward_input(y, weight, x.shape, *arguments),
+            cpu.conv2d_backward_weight(y, x, (k, k), *arguments),
+            cpu.conv2d_backward_bias(y),
+        ]
     x, dy = rng.standard_normal((2, 6, 7, 150, 150), np.float32)
     mean, variance = cpu.batch_norm_statistics(x)
     ones = np.ones_like(mean)
-    results += [mean, variance, cpu.batch_norm_forward(x, mean, variance, ones, ones, 1e-5),
-                *cpu.batch_norm_backward(dy, x, mean, variance, ones, 1e-5), cpu.relu_forward(x),
-                cpu.relu_backward(dy, x)]
+    results += [
+        mean,
+        variance,
+        cpu.batch_norm_forward(x, mean, variance, ones, ones, 1e-5),
+        *cpu.batch_norm_backward(dy, x, mean, variance, ones, 1e-5),
+        cpu.relu_forward(x),
+        cpu.relu_backward(dy, x),
+    ]
     y, argmax = cpu.max_pool2d_forward(x, (3, 3), (2, 2))
-    results += [y, cpu.max_pool2d_backward(y, argmax, x.shape, (3, 3), (2, 2)),
-                cpu.average_pool2d_forward(x, (3, 3), (2, 2)), cpu.average_pool2d_backward(y, x.shape, (3, 3), (2, 2))]
+    results += [
+        y,
+        cpu.max_pool2d_backward(y, argmax, x.shape, (3, 3), (2, 2)),
+        cpu.average_pool2d_forward(x, (3, 3), (2, 2)),
+        cpu.average_pool2d_backward(y, x.shape, (3, 3), (2, 2)),
+    ]
     x, weight, dy = (rng.standard_normal(shape, np.float32) for shape in ((70, 5000), (30, 5000), (70, 30)))
     return [*results, cpu.fully_connected_forward(x, weight, None), *cpu.fully_connected_backward(dy, x, weight)]
 
 
 def test_same_bits_on_any_number_of_threads():
-    before = parallel.get_num_threads()
+    before = threads.get_num_threads()
     try:
         results = []
-        for threads in (1, 2, 3):
-            parallel.set_num_threads(threads)
+        for number in (1, 2, 3):
+            threads.set_num_threads(number)
             results.append(everything(np.random.default_rng(0)))
     finally:
-        parallel.set_num_threads(before)
+        threads.set_num_threads(before)
     for other in results[1:]:
         for expected, got in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(got, expected)
@@ -94,7 +114,7 @@ from tinycnn.kernels import cpu
 x, weight = np.ones((1, 1, 9, 9), np.float32), np.ones((8, 1, 3, 3), np.float32)
 y = cpu.conv2d_forward(x, weight, None)
 cpu.conv2d_backward_weight(y, x, (3, 3))
-from tinycnn.kernels.cpu import correlate
+from tinycnn.kernels.cpu.expert import correlate
 hits = sum(sum(f.stats.cache_hits.values()) for f in (correlate.correlate, correlate.weight_gradient))
 print([float(y.sum()), hits])
 """

@@ -14,8 +14,11 @@ def kernel_set(request):
 
 def scores_net(fuse: bool, class_weights=None, dtype=np.float64, classes: int = 3) -> tc.Sequential:
     """A network whose scores are its images' pixels."""
-    return tc.Sequential([tc.ImageInput((classes, 1, 1)), tc.Flatten(), tc.Softmax(),
-                          tc.ClassificationOutput(class_weights)], fuse=fuse, dtype=dtype)
+    return tc.Sequential(
+        [tc.ImageInput((classes, 1, 1)), tc.Flatten(), tc.Softmax(), tc.ClassificationOutput(class_weights)],
+        fuse=fuse,
+        dtype=dtype,
+    )
 
 
 def pixels(scores) -> np.ndarray:
@@ -37,7 +40,8 @@ def test_class_weights_by_hand(fuse):
     p = net.forward(pixels(np.log([[1, 2, 5], [6, 1, 1], [1, 1, 2]])), training=True)
     assert net.loss(p, t) == pytest.approx(-(3 * np.log(5 / 8) + np.log(6 / 8)) / 4)
     np.testing.assert_allclose(
-        net.backward(t)[:, :, 0, 0], [[3 / 32, 6 / 32, -9 / 32], [-2 / 32, 1 / 32, 1 / 32], [0, 0, 0]], atol=1e-15)
+        net.backward(t)[:, :, 0, 0], [[3 / 32, 6 / 32, -9 / 32], [-2 / 32, 1 / 32, 1 / 32], [0, 0, 0]], atol=1e-15
+    )
 
 
 EXTREME = [[1e4, -1e4, 0], [-1e4, 1e4, 0], [1e4, 1e4, -1e4], [0, 0, 0]]

@@ -78,24 +78,30 @@ def test_without_bias():
     assert not layer.forward(np.zeros((1, 1, 4, 4))).any()
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda: tc.Conv2D(0, 3), "filters is 0"),
-    (lambda: tc.Conv2D(3, 3, groups=2), "filters must be a positive multiple of groups"),
-    (lambda: tc.Conv2D(3, 0), "kernel is 0"),
-    (lambda: tc.Conv2D(3, (3, 3, 3)), "kernel is .*pair"),
-    (lambda: tc.Conv2D(3, 2.5), "kernel is 2.5"),
-    (lambda: tc.Conv2D(3, 3, stride=0), "stride is 0"),
-    (lambda: tc.Conv2D(3, 3, dilation=-1), "dilation is -1"),
-    (lambda: tc.Conv2D(3, 3, padding=-1), "padding is -1"),
-    (lambda: tc.Conv2D(3, 3, padding=(0, 0, 0, -2)), "padding"),
-    (lambda: tc.Conv2D(3, 3, padding="valid"), "padding is 'valid': give \"same\""),
-    (lambda: tc.Conv2D(3, 3, initializer="xavier"), "initializer is 'xavier': choose one of glorot_uniform"),
-    (lambda: tc.Conv2D(3, 3, l2_factors={"gamma": 1}), "l2_factors has 'gamma'"),
-    (lambda: tc.Conv2D(3, 3, lr_factors={"bias": -1}), "lr_factors has 'bias': -1"),
-    (lambda: tc.Conv2D(4, 3, groups=2).output_shape((3, 8, 8)), "groups is 2, which does not divide the 3 channels"),
-    (lambda: tc.Conv2D(4, 3, dilation=2).output_shape((3, 4, 9)), "does not fit into 4×9 pixels"),
-    (lambda: tc.Conv2D(4, 3).output_shape((12,)), r"needs images of shape \(C, H, W\)"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tc.Conv2D(0, 3), "filters is 0"),
+        (lambda: tc.Conv2D(3, 3, groups=2), "filters must be a positive multiple of groups"),
+        (lambda: tc.Conv2D(3, 0), "kernel is 0"),
+        (lambda: tc.Conv2D(3, (3, 3, 3)), "kernel is .*pair"),
+        (lambda: tc.Conv2D(3, 2.5), "kernel is 2.5"),
+        (lambda: tc.Conv2D(3, 3, stride=0), "stride is 0"),
+        (lambda: tc.Conv2D(3, 3, dilation=-1), "dilation is -1"),
+        (lambda: tc.Conv2D(3, 3, padding=-1), "padding is -1"),
+        (lambda: tc.Conv2D(3, 3, padding=(0, 0, 0, -2)), "padding"),
+        (lambda: tc.Conv2D(3, 3, padding="valid"), "padding is 'valid': give \"same\""),
+        (lambda: tc.Conv2D(3, 3, initializer="xavier"), "initializer is 'xavier': choose one of glorot_uniform"),
+        (lambda: tc.Conv2D(3, 3, l2_factors={"gamma": 1}), "l2_factors has 'gamma'"),
+        (lambda: tc.Conv2D(3, 3, lr_factors={"bias": -1}), "lr_factors has 'bias': -1"),
+        (
+            lambda: tc.Conv2D(4, 3, groups=2).output_shape((3, 8, 8)),
+            "groups is 2, which does not divide the 3 channels",
+        ),
+        (lambda: tc.Conv2D(4, 3, dilation=2).output_shape((3, 4, 9)), "does not fit into 4×9 pixels"),
+        (lambda: tc.Conv2D(4, 3).output_shape((12,)), r"needs images of shape \(C, H, W\)"),
+    ],
+)
 def test_arguments(make, words):
     with pytest.raises(ValueError, match=words):
         make()
@@ -105,8 +111,9 @@ def test_algorithms_agree_and_im2col_is_the_textbooks(monkeypatch):
     x, dy = np.random.default_rng(0).normal(size=(2, 3, 9, 8)), np.random.default_rng(1).normal(size=(2, 4, 4, 7))
     results = {}
     for algorithm in ("auto", "direct", "im2col"):
-        net = tc.Sequential([tc.ImageInput((3, 9, 8)), tc.Conv2D(4, (3, 2), stride=(2, 1), algorithm=algorithm)],
-                            dtype=np.float64)
+        net = tc.Sequential(
+            [tc.ImageInput((3, 9, 8)), tc.Conv2D(4, (3, 2), stride=(2, 1), algorithm=algorithm)], dtype=np.float64
+        )
         if algorithm == "im2col":  # its columns are really made
             monkeypatch.setattr("tinycnn.kernels.reference.im2col", spy := Spy(tc.kernels.named("reference").im2col))
         results[algorithm] = [net.forward(x, training=True), net.backward(dy), *net.gradients().values()]

@@ -35,11 +35,14 @@ def test_image_input_against_numpy(normalization):
     assert layer.fitted
 
 
-@pytest.mark.parametrize(("images", "words"), [
-    ([], "no images"),
-    (np.ones((3, 1, 1, 2)), r"image 0 has shape \(1, 1, 2\).*\(1, 2, 2\)"),
-    ([np.ones((1, 2, 2)), np.full((1, 2, 2), np.nan)], "image 1 .*NaN"),
-])
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ([], "no images"),
+        (np.ones((3, 1, 1, 2)), r"image 0 has shape \(1, 1, 2\).*\(1, 2, 2\)"),
+        ([np.ones((1, 2, 2)), np.full((1, 2, 2), np.nan)], "image 1 .*NaN"),
+    ],
+)
 def test_image_input_cannot_be_fitted_to_that(images, words):
     layer = build(tc.ImageInput((1, 2, 2), "zerocenter"), 1, 2, 2)
     with pytest.raises(ValueError, match=words):
@@ -132,26 +135,29 @@ def test_fully_connected_flattens_in_channel_row_column_order():
     np.testing.assert_array_equal(layer.gradients["bias"], [1, -1])
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda: tc.ImageInput((8, 8)), "three positive whole numbers"),
-    (lambda: tc.ImageInput((0, 8, 8)), "three positive whole numbers"),
-    (lambda: tc.ImageInput((1, 8, 8), "zerocentre"), "choose one of none, zerocenter, zscore"),
-    (lambda: tc.ImageInput((1, 8, 8), mean_of="image"), "mean_of is 'image': choose"),
-    (lambda: tc.BatchNorm2D(eps=0), "eps is 0"),
-    (lambda: tc.BatchNorm2D(momentum=2), "momentum is 2"),
-    (lambda: tc.BatchNorm2D().output_shape((3,)), "needs images"),
-    (lambda: tc.Dropout(1), "rate is 1"),
-    (lambda: tc.Dropout(-0.1), "rate is -0.1"),
-    (lambda: tc.MaxPool2D(0), "pool is 0"),
-    (lambda: tc.MaxPool2D(2, stride=0), "stride is 0"),
-    (lambda: tc.MaxPool2D(2, padding=2), "padding is 2: it must be smaller than the 2×2 window"),
-    (lambda: tc.MaxPool2D(3).output_shape((1, 2, 9)), "does not fit into 2×9 pixels"),
-    (lambda: tc.FullyConnected(0), "outputs is 0"),
-    (lambda: tc.FullyConnected(2, initializer="he"), "initializer is 'he'"),
-    (lambda: tc.Softmax().output_shape((3, 2, 2)), "FullyConnected or Flatten"),
-    (lambda: tc.ClassificationOutput([1, 2]).output_shape((3,)), "2 numbers for 3 classes"),
-    (lambda: tc.ClassificationOutput().output_shape((3, 1, 1)), "one probability a class"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tc.ImageInput((8, 8)), "three positive whole numbers"),
+        (lambda: tc.ImageInput((0, 8, 8)), "three positive whole numbers"),
+        (lambda: tc.ImageInput((1, 8, 8), "zerocentre"), "choose one of none, zerocenter, zscore"),
+        (lambda: tc.ImageInput((1, 8, 8), mean_of="image"), "mean_of is 'image': choose"),
+        (lambda: tc.BatchNorm2D(eps=0), "eps is 0"),
+        (lambda: tc.BatchNorm2D(momentum=2), "momentum is 2"),
+        (lambda: tc.BatchNorm2D().output_shape((3,)), "needs images"),
+        (lambda: tc.Dropout(1), "rate is 1"),
+        (lambda: tc.Dropout(-0.1), "rate is -0.1"),
+        (lambda: tc.MaxPool2D(0), "pool is 0"),
+        (lambda: tc.MaxPool2D(2, stride=0), "stride is 0"),
+        (lambda: tc.MaxPool2D(2, padding=2), "padding is 2: it must be smaller than the 2×2 window"),
+        (lambda: tc.MaxPool2D(3).output_shape((1, 2, 9)), "does not fit into 2×9 pixels"),
+        (lambda: tc.FullyConnected(0), "outputs is 0"),
+        (lambda: tc.FullyConnected(2, initializer="he"), "initializer is 'he'"),
+        (lambda: tc.Softmax().output_shape((3, 2, 2)), "FullyConnected or Flatten"),
+        (lambda: tc.ClassificationOutput([1, 2]).output_shape((3,)), "2 numbers for 3 classes"),
+        (lambda: tc.ClassificationOutput().output_shape((3, 1, 1)), "one probability a class"),
+    ],
+)
 def test_arguments(make, words):
     with pytest.raises(ValueError, match=words):
         make()

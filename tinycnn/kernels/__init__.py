@@ -2,7 +2,7 @@
 
 `for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments;
 what `cpu` and `gpu` have beyond them does the work of several layers, or of several parameters, at once (see
-`tinycnn.fusion` and `tinycnn.optimizers`).
+`tinycnn.runtime.fusion` and `tinycnn.optimizers`).
 """
 
 from __future__ import annotations

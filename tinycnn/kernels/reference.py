@@ -38,8 +38,9 @@ def image_input_forward(x: Array, mean: Array, std: Array | None = None) -> Arra
 # --- Convolution -----------------------------------------------------------------------------------------------------
 
 
-def im2col(x: Array, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0, 0, 0),
-           dilation: Pair = (1, 1)) -> Array:
+def im2col(
+    x: Array, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)
+) -> Array:
     """Copy every window of x (N, C, H, W) into a column: (N, C·KH·KW, OH·OW)."""
     xp = get_array_module(x)
     (n, c, h, w), (kh, kw) = x.shape, kernel
@@ -53,8 +54,14 @@ def im2col(x: Array, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0,
     return columns.reshape(n, c * kh * kw, oh * ow)
 
 
-def col2im(columns: Array, input_shape: tuple[int, ...], kernel: Pair, stride: Pair = (1, 1),
-           padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)) -> Array:
+def col2im(
+    columns: Array,
+    input_shape: tuple[int, ...],
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+) -> Array:
     """Add every column (N, C·KH·KW, OH·OW) back to the pixels of `input_shape` it was copied from: im2col's adjoint."""
     xp = get_array_module(columns)
     (n, c, h, w), (kh, kw) = input_shape, kernel
@@ -65,18 +72,25 @@ def col2im(columns: Array, input_shape: tuple[int, ...], kernel: Pair, stride: P
     for i in range(kh):
         for j in range(kw):
             _window_pixel(x, i, j, (oh, ow), stride, dilation)[...] += columns[:, :, i, j]
-    return x[:, :, top:top + h, left:left + w]
+    return x[:, :, top : top + h, left : left + w]
 
 
 def _window_pixel(x: Array, i: int, j: int, output: Pair, stride: Pair, dilation: Pair) -> Array:
     """The view of padded x that holds pixel (i, j) of every window: (N, C, OH, OW)."""
     top, left = i * dilation[0], j * dilation[1]
     bottom, right = top + output[0] * stride[0], left + output[1] * stride[1]
-    return x[:, :, top:bottom:stride[0], left:right:stride[1]]
+    return x[:, :, top : bottom : stride[0], left : right : stride[1]]
 
 
-def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair = (1, 1),
-                   padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
+def conv2d_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
     """y[n,o,i,j] = b[o] + Σ_c Σ_kh Σ_kw W[o,c,kh,kw] · x[n, c, i·s+kh·d, j·s+kw·d], as a matrix product: W · im2col(x).
 
     x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None → y (N, O, OH, OW). Filter o of group g sees the
@@ -96,8 +110,15 @@ def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair = (
     return y
 
 
-def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...], stride: Pair = (1, 1),
-                          padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
+def conv2d_backward_input(
+    dy: Array,
+    weight: Array,
+    input_shape: tuple[int, ...],
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
     """dx = col2im(Wᵀ · dy): dy (N, O, OH, OW) → dx of `input_shape` (N, C, H, W)."""
     xp = get_array_module(dy)
     (_, o, oh, ow), (kh, kw) = dy.shape, weight.shape[2:]
@@ -109,8 +130,15 @@ def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...]
     return dx
 
 
-def conv2d_backward_weight(dy: Array, x: Array, kernel: Pair, stride: Pair = (1, 1),
-                           padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
+def conv2d_backward_weight(
+    dy: Array,
+    x: Array,
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
     """dW = Σ_n dy[n] · im2col(x[n])ᵀ: dy (N, O, OH, OW), x (N, C, H, W) → (O, C/groups, KH, KW)."""
     xp = get_array_module(dy)
     (_, o, oh, ow), c = dy.shape, x.shape[1]
@@ -156,8 +184,9 @@ def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bi
     return (x - mean[:, None, None]) * scale[:, None, None] + bias[:, None, None]
 
 
-def batch_norm_backward(dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float,
-                        batch_statistics: bool = True) -> tuple[Array, Array, Array]:
+def batch_norm_backward(
+    dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float, batch_statistics: bool = True
+) -> tuple[Array, Array, Array]:
     """dx, dγ, dβ of `batch_norm_forward`. With x̂ = (x − μ)/√(σ² + ε):
 
     dβ = Σ dy,   dγ = Σ dy·x̂,   dx = γ/√(σ² + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂)).
@@ -203,7 +232,7 @@ def _neighbour_sums(x: Array, before: int, after: int) -> Array:
     """y[c] = Σ x[j] over the channels j from c − before to c + after that exist: (N, C, H, W) → (N, C, H, W)."""
     c = x.shape[1]
     padded = get_array_module(x).pad(x, ((0, 0), (before, after), (0, 0), (0, 0)))
-    return sum(padded[:, first:first + c] for first in range(before + after + 1))
+    return sum(padded[:, first : first + c] for first in range(before + after + 1))
 
 
 # --- Activation ------------------------------------------------------------------------------------------------------
@@ -231,14 +260,16 @@ def max_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0
     top, bottom, left, right = padding
     output = output_shape(x.shape[2:], pool, stride, padding)
     padded = xp.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=-xp.inf)
-    windows = xp.stack([_window_pixel(padded, i, j, output, stride, (1, 1))
-                        for i in range(pool[0]) for j in range(pool[1])])
+    windows = xp.stack(
+        [_window_pixel(padded, i, j, output, stride, (1, 1)) for i in range(pool[0]) for j in range(pool[1])]
+    )
     argmax = windows.argmax(axis=0)
     return xp.take_along_axis(windows, argmax[None], axis=0)[0], argmax.astype(np.int32)
 
 
-def max_pool2d_backward(dy: Array, argmax: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair,
-                        padding: Padding = (0, 0, 0, 0)) -> Array:
+def max_pool2d_backward(
+    dy: Array, argmax: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
+) -> Array:
     """Send each dy to the pixel that was the maximum: (N, C, OH, OW) → dx of `input_shape`."""
     xp = get_array_module(dy)
     (top, bottom, left, right), (h, w) = padding, input_shape[2:]
@@ -247,7 +278,7 @@ def max_pool2d_backward(dy: Array, argmax: Array, input_shape: tuple[int, ...], 
         for j in range(pool[1]):
             pixel = _window_pixel(dx, i, j, dy.shape[2:], stride, (1, 1))
             pixel += dy * (argmax == i * pool[1] + j)
-    return dx[:, :, top:top + h, left:left + w]
+    return dx[:, :, top : top + h, left : left + w]
 
 
 def average_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)) -> Array:
@@ -263,8 +294,9 @@ def average_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding 
     return y / (pool[0] * pool[1])
 
 
-def average_pool2d_backward(dy: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair,
-                            padding: Padding = (0, 0, 0, 0)) -> Array:
+def average_pool2d_backward(
+    dy: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
+) -> Array:
     """Share each dy equally among its window's pixels: (N, C, OH, OW) → dx of `input_shape`."""
     xp = get_array_module(dy)
     (top, bottom, left, right), (h, w) = padding, input_shape[2:]
@@ -274,7 +306,7 @@ def average_pool2d_backward(dy: Array, input_shape: tuple[int, ...], pool: Pair,
         for j in range(pool[1]):
             pixel = _window_pixel(dx, i, j, dy.shape[2:], stride, (1, 1))
             pixel += share
-    return dx[:, :, top:top + h, left:left + w]
+    return dx[:, :, top : top + h, left : left + w]
 
 
 # --- Fully connected, dropout ----------------------------------------------------------------------------------------
@@ -351,16 +383,27 @@ def _label_shares(p: Array, t: Array, class_weights: Array | None) -> Array:
 # --- Updates, in place -----------------------------------------------------------------------------------------------
 
 
-def sgdm_update(weight: Array, gradient: Array, velocity: Array, lr: float, momentum: float,
-                weight_decay: float) -> None:
+def sgdm_update(
+    weight: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
+) -> None:
     """v ← γ·v − α·(∇E + λ·θ),  θ ← θ + v, any shape. The velocity is a step: a new α leaves it as it is."""
     velocity *= momentum
     velocity -= lr * (gradient + weight_decay * weight)
     weight += velocity
 
 
-def adam_update(weight: Array, gradient: Array, mean: Array, square: Array, lr: float, beta1: float, beta2: float,
-                eps: float, weight_decay: float, step: int) -> None:
+def adam_update(
+    weight: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+) -> None:
     """m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − α · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε), where g = ∇E + λ·θ."""
     xp = get_array_module(weight)
     gradient = gradient + weight_decay * weight

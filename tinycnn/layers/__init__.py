@@ -14,6 +14,18 @@ from tinycnn.layers.relu import ReLU
 from tinycnn.layers.softmax import Softmax
 
 __all__ = [
-    "AveragePool2D", "BatchNorm2D", "ClassificationOutput", "Conv2D", "CrossChannelNorm", "Dropout", "Flatten",
-    "FullyConnected", "GlobalAveragePool2D", "ImageInput", "Layer", "MaxPool2D", "ReLU", "Softmax",
+    "AveragePool2D",
+    "BatchNorm2D",
+    "ClassificationOutput",
+    "Conv2D",
+    "CrossChannelNorm",
+    "Dropout",
+    "Flatten",
+    "FullyConnected",
+    "GlobalAveragePool2D",
+    "ImageInput",
+    "Layer",
+    "MaxPool2D",
+    "ReLU",
+    "Softmax",
 ]

@@ -22,7 +22,7 @@ class Layer:
         parameters: learnable arrays by name, "weight" and "bias".
         gradients: dloss/dparameter by the same names, filled by `backward`.
         state: arrays that are saved but not learned by gradient, such as running means.
-        kept: what `forward` leaves for `backward`; None when there is nothing to go back through.
+        cache: what `forward` leaves for `backward`; None when there is nothing to go back through.
     """
 
     lr_factors: Mapping[str, float] = {}  # parameter name → multiplier of the learning rate; 1 where absent
@@ -33,7 +33,7 @@ class Layer:
         self.parameters: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
-        self.kept: Any = None
+        self.cache: Any = None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of y for one x of `input_shape`, batch axis left out; ValueError where it cannot work."""
@@ -46,7 +46,7 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, dy: Array) -> Array:
-        """Fill `gradients` and return dx. Changes neither dy nor what `forward` kept, so it may be called again."""
+        """Fill `gradients` and return dx. Changes neither dy nor what `forward` cache, so it may be called again."""
         raise NotImplementedError
 
     def backward_parameters(self, dy: Array) -> None:
@@ -96,5 +96,5 @@ def checked_factors(factors: Mapping[str, float] | None, argument: str) -> dict[
     factors = dict(factors or {})
     for name, value in factors.items():
         if name not in ("weight", "bias") or value < 0:
-            raise ValueError(f"{argument} has {name!r}: {value!r}; give factors ≥ 0 for \"weight\" and \"bias\"")
+            raise ValueError(f'{argument} has {name!r}: {value!r}; give factors ≥ 0 for "weight" and "bias"')
     return factors

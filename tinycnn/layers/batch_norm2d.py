@@ -34,8 +34,14 @@ class BatchNorm2D(Layer):
     array([[[[-1.,  1.]]]])
     """
 
-    def __init__(self, eps: float = 1e-5, momentum: float = 0.1, lr_factors: Mapping[str, float] | None = None,
-                 l2_factors: Mapping[str, float] | None = None, name: str | None = None):
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        lr_factors: Mapping[str, float] | None = None,
+        l2_factors: Mapping[str, float] | None = None,
+        name: str | None = None,
+    ):
         super().__init__(name)
         if not eps > 0:
             raise ValueError(f"eps is {eps!r}: give a positive number")
@@ -61,13 +67,14 @@ class BatchNorm2D(Layer):
             self.track(mean, variance, x.size // x.shape[1])
         else:
             mean, variance = self.state["running_mean"], self.state["running_var"]
-        self.kept = x, mean, variance, training
+        self.cache = x, mean, variance, training
         return k.batch_norm_forward(x, mean, variance, self.parameters["weight"], self.parameters["bias"], self.eps)
 
     def backward(self, dy: Array) -> Array:
-        x, mean, variance, training = self.kept
+        x, mean, variance, training = self.cache
         dx, self.gradients["weight"], self.gradients["bias"] = kernels.for_array(dy).batch_norm_backward(
-            dy, x, mean, variance, self.parameters["weight"], self.eps, batch_statistics=training)
+            dy, x, mean, variance, self.parameters["weight"], self.eps, batch_statistics=training
+        )
         return dx
 
     def track(self, mean: Array, variance: Array, count: int) -> None:

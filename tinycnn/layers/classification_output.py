@@ -48,7 +48,7 @@ class ClassificationOutput(Layer):
         return input_shape
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = x
+        self.cache = x
         return x
 
     def loss(self, p: Array, t: Array) -> Array:
@@ -58,7 +58,7 @@ class ClassificationOutput(Layer):
         return kernels.for_array(p).cross_entropy_forward(log_p, t, self.weights(p))
 
     def backward(self, t: Array) -> Array:
-        p = self.kept
+        p = self.cache
         xp = get_array_module(p)
         rows, weights = xp.arange(len(t)), self.weights(p)
         shares = xp.ones(len(t), p.dtype) if weights is None else weights[t]
@@ -93,6 +93,8 @@ def checked_labels(t: Any, n: int, classes: int) -> Array:
     wrong = (t < 0) | (t >= classes)
     if wrong.any():
         first = int(wrong.argmax())
-        raise ValueError(f"label t[{first}] is {int(t[first])}, but the network has {classes} classes: "
-                         f"labels must be 0 … {classes - 1}")
+        raise ValueError(
+            f"label t[{first}] is {int(t[first])}, but the network has {classes} classes: "
+            f"labels must be 0 … {classes - 1}"
+        )
     return t

@@ -44,11 +44,21 @@ class Conv2D(Layer):
     (8, 224, 224)
     """
 
-    def __init__(self, filters: int, kernel: int | tuple[int, int], stride: int | tuple[int, int] = 1,
-                 padding: int | str | tuple[int, ...] = 0, dilation: int | tuple[int, int] = 1, groups: int = 1,
-                 bias: bool = True, initializer: str = "glorot_uniform", algorithm: str = "auto",
-                 lr_factors: Mapping[str, float] | None = None, l2_factors: Mapping[str, float] | None = None,
-                 name: str | None = None):
+    def __init__(
+        self,
+        filters: int,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | str | tuple[int, ...] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: str = "glorot_uniform",
+        algorithm: str = "auto",
+        lr_factors: Mapping[str, float] | None = None,
+        l2_factors: Mapping[str, float] | None = None,
+        name: str | None = None,
+    ):
         super().__init__(name)
         if filters < 1 or groups < 1 or filters % groups:
             raise ValueError(f"filters is {filters} and groups {groups}: filters must be a positive multiple of groups")
@@ -70,8 +80,10 @@ class Conv2D(Layer):
         sides = self._sides((h, w))
         oh, ow = output_shape((h, w), self.kernel, self.stride, sides, self.dilation)
         if oh < 1 or ow < 1:
-            raise ValueError(f"a {self.kernel[0]}×{self.kernel[1]} kernel with dilation {self.dilation} does not fit "
-                             f"into {h}×{w} pixels with padding {sides}")
+            raise ValueError(
+                f"a {self.kernel[0]}×{self.kernel[1]} kernel with dilation {self.dilation} does not fit "
+                f"into {h}×{w} pixels with padding {sides}"
+            )
         return self.filters, oh, ow
 
     def build(self, input_shape: Shape, dtype: Any, rng: np.random.Generator) -> None:
@@ -81,18 +93,20 @@ class Conv2D(Layer):
             self.parameters["bias"] = np.zeros(self.filters, dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = x
+        self.cache = x
         return self._kernels(x).conv2d_forward(
-            x, self.parameters["weight"], self.parameters.get("bias"), *self.geometry(x.shape[2:]))
+            x, self.parameters["weight"], self.parameters.get("bias"), *self.geometry(x.shape[2:])
+        )
 
     def backward(self, dy: Array) -> Array:
         self.backward_parameters(dy)
-        x = self.kept
+        x = self.cache
         return self._kernels(dy).conv2d_backward_input(
-            dy, self.parameters["weight"], x.shape, *self.geometry(x.shape[2:]))
+            dy, self.parameters["weight"], x.shape, *self.geometry(x.shape[2:])
+        )
 
     def backward_parameters(self, dy: Array) -> None:
-        x, k = self.kept, self._kernels(dy)
+        x, k = self.cache, self._kernels(dy)
         self.gradients["weight"] = k.conv2d_backward_weight(dy, x, self.kernel, *self.geometry(x.shape[2:]))
         if self.bias:
             self.gradients["bias"] = k.conv2d_backward_bias(dy)
@@ -123,7 +137,7 @@ def _same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]
 
 def _four_sides(padding: int | str | tuple[int, ...]) -> Padding:
     if isinstance(padding, str):
-        raise ValueError(f"padding is {padding!r}: give \"same\", a number, a pair, or (top, bottom, left, right)")
+        raise ValueError(f'padding is {padding!r}: give "same", a number, a pair, or (top, bottom, left, right)')
     if not isinstance(padding, (int, np.integer)) and len(padding) == 4:
         (top, bottom), (left, right) = pair(padding[:2], "padding", 0), pair(padding[2:], "padding", 0)
         return top, bottom, left, right

@@ -42,9 +42,10 @@ class CrossChannelNorm(Layer):
         return image_shape(input_shape)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = x
+        self.cache = x
         return kernels.for_array(x).cross_channel_norm_forward(x, self.size, self.alpha, self.beta, self.k)
 
     def backward(self, dy: Array) -> Array:
         return kernels.for_array(dy).cross_channel_norm_backward(
-            dy, self.kept, self.size, self.alpha, self.beta, self.k)
+            dy, self.cache, self.size, self.alpha, self.beta, self.k
+        )

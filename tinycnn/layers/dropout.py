@@ -38,11 +38,11 @@ class Dropout(Layer):
         self.rng = rng
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = None
+        self.cache = None
         if not training or self.rate == 0:
             return x
-        y, self.kept = kernels.for_array(x).dropout_forward(x, self.rate, self.rng)
+        y, self.cache = kernels.for_array(x).dropout_forward(x, self.rate, self.rng)
         return y
 
     def backward(self, dy: Array) -> Array:
-        return dy if self.kept is None else kernels.for_array(dy).dropout_backward(dy, self.kept)
+        return dy if self.cache is None else kernels.for_array(dy).dropout_backward(dy, self.cache)

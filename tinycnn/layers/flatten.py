@@ -18,8 +18,8 @@ class Flatten(Layer):
         return (math.prod(input_shape),)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = x.shape
+        self.cache = x.shape
         return x.reshape(len(x), -1)
 
     def backward(self, dy: Array) -> Array:
-        return dy.reshape(self.kept)
+        return dy.reshape(self.cache)

@@ -27,9 +27,15 @@ class FullyConnected(Layer):
     (3,)
     """
 
-    def __init__(self, outputs: int, bias: bool = True, initializer: str = "glorot_uniform",
-                 lr_factors: Mapping[str, float] | None = None, l2_factors: Mapping[str, float] | None = None,
-                 name: str | None = None):
+    def __init__(
+        self,
+        outputs: int,
+        bias: bool = True,
+        initializer: str = "glorot_uniform",
+        lr_factors: Mapping[str, float] | None = None,
+        l2_factors: Mapping[str, float] | None = None,
+        name: str | None = None,
+    ):
         super().__init__(name)
         if outputs < 1:
             raise ValueError(f"outputs is {outputs!r}: give a whole number of at least 1")
@@ -49,12 +55,13 @@ class FullyConnected(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         rows = x.reshape(len(x), -1)
-        self.kept = rows, x.shape
+        self.cache = rows, x.shape
         return kernels.for_array(x).fully_connected_forward(
-            rows, self.parameters["weight"], self.parameters.get("bias"))
+            rows, self.parameters["weight"], self.parameters.get("bias")
+        )
 
     def backward(self, dy: Array) -> Array:
-        rows, input_shape = self.kept
+        rows, input_shape = self.cache
         dx, dweight, dbias = kernels.for_array(dy).fully_connected_backward(dy, rows, self.parameters["weight"])
         self.gradients["weight"] = dweight
         if self.bias:

@@ -39,8 +39,9 @@ class ImageInput(Layer):
              [ 0., -2.]]]], dtype=float32)
     """
 
-    def __init__(self, shape: tuple[int, int, int], normalization: str = "none", name: str | None = None,
-                 mean_of: str = "pixel"):
+    def __init__(
+        self, shape: tuple[int, int, int], normalization: str = "none", name: str | None = None, mean_of: str = "pixel"
+    ):
         super().__init__(name)
         if len(shape) != 3 or any(int(size) != size or size < 1 for size in shape):
             raise ValueError(f"shape is {shape!r}: give three positive whole numbers (channels, height, width)")
@@ -48,7 +49,7 @@ class ImageInput(Layer):
             raise ValueError(f"normalization is {normalization!r}: choose one of {', '.join(NORMALIZATIONS)}")
         self.shape = tuple(int(size) for size in shape)
         if mean_of not in ("pixel", "channel"):
-            raise ValueError(f"mean_of is {mean_of!r}: choose \"pixel\" or \"channel\"")
+            raise ValueError(f'mean_of is {mean_of!r}: choose "pixel" or "channel"')
         self.normalization, self.mean_of = normalization, mean_of
         self.fitted = normalization == "none"
 
@@ -69,8 +70,9 @@ class ImageInput(Layer):
             if image.shape != self.shape:
                 raise ValueError(f"image {count} has shape {image.shape}, but the network takes images {self.shape}")
             if not np.isfinite(image).all():
-                raise ValueError(f"image {count} holds NaN or infinite pixels: clean the data, for instance with "
-                                 "numpy.nan_to_num")
+                raise ValueError(
+                    f"image {count} holds NaN or infinite pixels: clean the data, for instance with numpy.nan_to_num"
+                )
             total += image
             squares += np.square(image, dtype=np.float64)
             count += 1
@@ -102,6 +104,8 @@ def checked_pixels(x: Array, number: int = 0) -> Array:
     """
     if x.dtype.kind not in "biu" and not kernels.for_array(x).all_finite(x):
         image = number + int((~get_array_module(x).isfinite(x)).any(axis=(1, 2, 3)).argmax())
-        raise ValueError(f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
-                         "for instance with numpy.nan_to_num")
+        raise ValueError(
+            f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
+            "for instance with numpy.nan_to_num"
+        )
     return x

@@ -10,22 +10,30 @@ from tinycnn.layers.base import Array, Layer, Shape, image_shape, pair
 class _Pool2D(Layer):
     """What max and average pooling share: the window and where it goes."""
 
-    def __init__(self, pool: int | tuple[int, int], stride: int | tuple[int, int] | None = None,
-                 padding: int | tuple[int, int] = 0, name: str | None = None):
+    def __init__(
+        self,
+        pool: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] = 0,
+        name: str | None = None,
+    ):
         super().__init__(name)
         self.pool = pair(pool, "pool")
         self.stride = self.pool if stride is None else pair(stride, "stride")
         self.padding = pair(padding, "padding", 0)
         if self.padding[0] >= self.pool[0] or self.padding[1] >= self.pool[1]:
-            raise ValueError(f"padding is {padding!r}: it must be smaller than the {self.pool[0]}×{self.pool[1]} "
-                             "window, or some windows would hold nothing else")
+            raise ValueError(
+                f"padding is {padding!r}: it must be smaller than the {self.pool[0]}×{self.pool[1]} "
+                "window, or some windows would hold nothing else"
+            )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         c, h, w = image_shape(input_shape)
         oh, ow = output_shape((h, w), *self._geometry())
         if oh < 1 or ow < 1:
-            raise ValueError(f"a {self.pool[0]}×{self.pool[1]} window does not fit into {h}×{w} pixels "
-                             f"with padding {self.padding}")
+            raise ValueError(
+                f"a {self.pool[0]}×{self.pool[1]} window does not fit into {h}×{w} pixels with padding {self.padding}"
+            )
         return c, oh, ow
 
     def _geometry(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
@@ -52,11 +60,11 @@ class MaxPool2D(_Pool2D):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         y, argmax = kernels.for_array(x).max_pool2d_forward(x, *self._geometry())
-        self.kept = argmax, x.shape
+        self.cache = argmax, x.shape
         return y
 
     def backward(self, dy: Array) -> Array:
-        argmax, input_shape = self.kept
+        argmax, input_shape = self.cache
         return kernels.for_array(dy).max_pool2d_backward(dy, argmax, input_shape, *self._geometry())
 
 
@@ -72,11 +80,11 @@ class AveragePool2D(_Pool2D):
     """
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = x.shape
+        self.cache = x.shape
         return kernels.for_array(x).average_pool2d_forward(x, *self._geometry())
 
     def backward(self, dy: Array) -> Array:
-        return kernels.for_array(dy).average_pool2d_backward(dy, self.kept, *self._geometry())
+        return kernels.for_array(dy).average_pool2d_backward(dy, self.cache, *self._geometry())
 
 
 class GlobalAveragePool2D(Layer):
@@ -92,8 +100,8 @@ class GlobalAveragePool2D(Layer):
         return image_shape(input_shape)[0], 1, 1
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = x.shape
+        self.cache = x.shape
         return kernels.for_array(x).average_pool2d_forward(x, x.shape[2:], (1, 1))
 
     def backward(self, dy: Array) -> Array:
-        return kernels.for_array(dy).average_pool2d_backward(dy, self.kept, self.kept[2:], (1, 1))
+        return kernels.for_array(dy).average_pool2d_backward(dy, self.cache, self.cache[2:], (1, 1))

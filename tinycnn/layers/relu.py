@@ -15,8 +15,8 @@ class ReLU(Layer):
     """
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = y = kernels.for_array(x).relu_forward(x)
+        self.cache = y = kernels.for_array(x).relu_forward(x)
         return y
 
     def backward(self, dy: Array) -> Array:
-        return kernels.for_array(dy).relu_backward(dy, self.kept)
+        return kernels.for_array(dy).relu_backward(dy, self.cache)

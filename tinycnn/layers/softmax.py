@@ -16,13 +16,15 @@ class Softmax(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
-            raise ValueError(f"needs one score a class, shape (K,), but gets data of shape {input_shape}: "
-                             "put a FullyConnected or Flatten layer before it")
+            raise ValueError(
+                f"needs one score a class, shape (K,), but gets data of shape {input_shape}: "
+                "put a FullyConnected or Flatten layer before it"
+            )
         return input_shape
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        self.kept = y = kernels.for_array(x).softmax_forward(x)
+        self.cache = y = kernels.for_array(x).softmax_forward(x)
         return y
 
     def backward(self, dy: Array) -> Array:
-        return kernels.for_array(dy).softmax_backward(dy, self.kept)
+        return kernels.for_array(dy).softmax_backward(dy, self.cache)

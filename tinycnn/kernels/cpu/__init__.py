@@ -5,12 +5,7 @@ reference; so do `im2col` and `col2im`, which no kernel here needs.
 """
 
 from tinycnn.kernels.cpu.block import conv_block_backward, conv_block_forward
-from tinycnn.kernels.cpu.conv import (
-    conv2d_backward_bias,
-    conv2d_backward_input,
-    conv2d_backward_weight,
-    conv2d_forward,
-)
+from tinycnn.kernels.cpu.conv import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.cpu.cross_channel import cross_channel_norm_backward, cross_channel_norm_forward
 from tinycnn.kernels.cpu.elementwise import (
     adam_update,
@@ -20,7 +15,7 @@ from tinycnn.kernels.cpu.elementwise import (
     relu_forward,
     sgdm_update,
 )
-from tinycnn.kernels.cpu.inference import conv_blocks_inference
+from tinycnn.kernels.cpu.expert.inference import conv_blocks_inference
 from tinycnn.kernels.cpu.linear import fully_connected_backward, fully_connected_forward
 from tinycnn.kernels.cpu.norm import batch_norm_backward, batch_norm_forward, batch_norm_statistics
 from tinycnn.kernels.cpu.pool import (
@@ -42,11 +37,37 @@ from tinycnn.kernels.reference import (
 )
 
 __all__ = [
-    "adam_update", "all_finite", "average_pool2d_backward", "average_pool2d_forward", "batch_norm_backward",
-    "batch_norm_forward", "batch_norm_statistics", "col2im", "conv2d_backward_bias", "conv2d_backward_input",
-    "conv2d_backward_weight", "conv2d_forward", "conv_block_backward", "conv_block_forward", "conv_blocks_inference",
-    "cross_channel_norm_backward", "cross_channel_norm_forward", "cross_entropy_backward", "cross_entropy_forward",
-    "dropout_backward", "dropout_forward", "fully_connected_backward", "fully_connected_forward", "im2col",
-    "image_input_forward", "log_softmax_forward", "max_pool2d_backward", "max_pool2d_forward", "relu_backward",
-    "relu_forward", "sgdm_update", "softmax_backward", "softmax_forward",
+    "adam_update",
+    "all_finite",
+    "average_pool2d_backward",
+    "average_pool2d_forward",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_norm_statistics",
+    "col2im",
+    "conv2d_backward_bias",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
+    "conv2d_forward",
+    "conv_block_backward",
+    "conv_block_forward",
+    "conv_blocks_inference",
+    "cross_channel_norm_backward",
+    "cross_channel_norm_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "fully_connected_backward",
+    "fully_connected_forward",
+    "im2col",
+    "image_input_forward",
+    "log_softmax_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
+    "relu_backward",
+    "relu_forward",
+    "sgdm_update",
+    "softmax_backward",
+    "softmax_forward",
 ]

@@ -1,7 +1,7 @@
 """Convolution → batch norm → ReLU → 2 × 2 max pooling, computed together: a chunk of images' convolution is measured,
 normalized, pooled, or turned into its gradient while it is still in cache.
 
-Twin: the four layers one after the other (`tinycnn.fusion.ConvBlock` runs them so for other kernel modules). A chunk is
+Twin: the four layers one after the other (`ConvBlock` runs them so for other kernel modules). A chunk is
 one thread's work: its convolution output z fits the cache. Training must keep z, since the batch's statistics are known
 only after all of it; the rest of the backward pass reads pooled-size data, because only one pixel of a window has a
 gradient before batch norm, and what batch norm adds to the others is an affine function of z.
@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from tinycnn import memory, parallel
 from tinycnn.kernels.cpu.conv import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.cpu.ranges import OPTIONS
 from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.runtime import memory, threads
 
 CHUNK_BYTES = 3 * 2**19  # of z, for one thread
 
 
-class Kept(NamedTuple):
+class Cache(NamedTuple):
     """What the backward pass needs of the forward pass."""
 
     x: np.ndarray  # (N, C, H, W)
@@ -36,9 +36,18 @@ class Kept(NamedTuple):
     values: int  # of z in each channel
 
 
-def conv_block_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, gamma: np.ndarray, beta: np.ndarray,
-                       eps: float, stride: Pair, padding: Padding, dilation: Pair, groups: int
-                       ) -> tuple[np.ndarray, Kept]:
+def conv_block_forward(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> tuple[np.ndarray, Cache]:
     """y (N, O, PH, PW) with the batch's own statistics, and what `conv_block_backward` needs."""
     chunks, (oh, ow) = _chunks(x, weight, stride, padding, dilation)
     shape = (len(x), len(weight), oh // 2, ow // 2)
@@ -55,18 +64,28 @@ def conv_block_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | Non
         k = len(chunks) - 1 - k  # backwards: the last chunks of z may still be in cache
         norm_relu_pool(z[k], mean, scale, beta, y[chunks[k]], peak[chunks[k]], argmax[chunks[k]])
 
-    parallel.parallel_for(convolve, len(chunks))
+    threads.parallel_for(convolve, len(chunks))
     mean, variance = _joined(moments, [part[:, 0].size for part in z], x.dtype)
     scale = gamma / np.sqrt(variance + x.dtype.type(eps))
-    parallel.parallel_for(normalize_and_pool, len(chunks))
-    return y, Kept(x, z, peak, argmax, mean, variance, len(x) * oh * ow)
+    threads.parallel_for(normalize_and_pool, len(chunks))
+    return y, Cache(x, z, peak, argmax, mean, variance, len(x) * oh * ow)
 
 
-def conv_block_backward(dy: np.ndarray, kept: Kept, weight: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float,
-                        stride: Pair, padding: Padding, dilation: Pair, groups: int,
-                        input_gradient: bool = True) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]:
+def conv_block_backward(
+    dy: np.ndarray,
+    cache: Cache,
+    weight: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    input_gradient: bool = True,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]:
     """dx (None unless asked for), dweight, dγ, dβ. The convolution's bias has none: the mean takes it away again."""
-    x, z, peak, argmax, mean, variance, m = kept
+    x, z, peak, argmax, mean, variance, m = cache
     chunks, _ = _chunks(x, weight, stride, padding, dilation)
     inverse_std = 1 / np.sqrt(variance + x.dtype.type(eps))
     scale = gamma * inverse_std
@@ -76,7 +95,7 @@ def conv_block_backward(dy: np.ndarray, kept: Kept, weight: np.ndarray, gamma: n
     def reduce(k: int) -> None:
         pooled_sums(dy[chunks[k]], peak[chunks[k]], mean, scale, beta, sums[k])
 
-    parallel.parallel_for(reduce, len(chunks))
+    threads.parallel_for(reduce, len(chunks))
     dbeta, dgamma = sums.sum(axis=0)
     dgamma *= inverse_std
     # dz = scale·(dv − dβ/m − x̂·dγ/m) with x̂ = (z − μ)/√(σ² + ε) is affine in z, but for dv at the maxima
@@ -94,13 +113,14 @@ def conv_block_backward(dy: np.ndarray, kept: Kept, weight: np.ndarray, gamma: n
         if dx is not None:
             dx[chunk] = conv2d_backward_input(dz, weight, part.shape, stride, padding, dilation, groups)
 
-    parallel.parallel_for(differentiate, len(chunks))
+    threads.parallel_for(differentiate, len(chunks))
     dweight = np.sum(dweights, axis=0)
     return dx, dweight, dgamma.astype(x.dtype), dbeta.astype(x.dtype)
 
 
-def _chunks(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, dilation: Pair
-            ) -> tuple[list[slice], Pair]:
+def _chunks(
+    x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, dilation: Pair
+) -> tuple[list[slice], Pair]:
     """Slices of the batch, of nearly equal length, and z's (OH, OW)."""
     oh, ow = output_shape(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     most = max(1, CHUNK_BYTES // (len(weight) * oh * ow * x.itemsize))

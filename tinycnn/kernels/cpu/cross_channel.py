@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tinycnn import memory
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
+from tinycnn.runtime import memory
 
 PIXELS = 256  # of every channel at a time: 256 channels of them take half an L2 cache with what belongs to them
 
@@ -20,8 +20,9 @@ def cross_channel_norm_forward(x: np.ndarray, size: int, alpha: float, beta: flo
     return y
 
 
-def cross_channel_norm_backward(dy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float
-                                ) -> np.ndarray:
+def cross_channel_norm_backward(
+    dy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float
+) -> np.ndarray:
     # Twin: reference.cross_channel_norm_backward. One pass over memory: s is computed again rather than stored.
     dx = memory.empty(x.shape, x.dtype)
     _over_tiles(_backward, x, _planes(dy), _planes(x), size, *map(x.dtype.type, (alpha / size, beta, k)), _planes(dx))
@@ -45,7 +46,7 @@ def _divisors(x: Any, c: int, start: int, before: int, after: int, scale: Any, k
     for i in range(len(s)):
         s[i] = k
     for j in range(max(0, c - before), min(len(x), c + after + 1)):
-        row = x[j, start:start + len(s)]
+        row = x[j, start : start + len(s)]
         for i in range(len(s)):
             s[i] += scale * row[i] * row[i]
 
@@ -68,7 +69,7 @@ def _forward(first: int, last: int, tiles: int, x: Any, size: int, scale: Any, b
     for tile in range(first, last):
         image, out, start = x[tile // tiles], y[tile // tiles], tile % tiles * PIXELS
         end = min(start + PIXELS, x.shape[2])
-        s, inverse = divisors[:end - start], powers[:end - start]
+        s, inverse = divisors[: end - start], powers[: end - start]
         for c in range(x.shape[1]):
             _divisors(image, c, start, size // 2, (size - 1) // 2, scale, k, s)
             _inverse_powers(s, beta, inverse)
@@ -78,8 +79,9 @@ def _forward(first: int, last: int, tiles: int, x: Any, size: int, scale: Any, b
 
 
 @njit(**OPTIONS)
-def _backward(first: int, last: int, tiles: int, dy: Any, x: Any, size: int, scale: Any, beta: Any, k: Any,
-              dx: Any) -> None:
+def _backward(
+    first: int, last: int, tiles: int, dy: Any, x: Any, size: int, scale: Any, beta: Any, k: Any, dx: Any
+) -> None:
     channels = x.shape[1]
     divisors, powers = np.empty(PIXELS, x.dtype), np.empty(PIXELS, x.dtype)
     ratios = np.empty((channels, PIXELS), x.dtype)  # dy·x / s^(β+1)
@@ -87,7 +89,7 @@ def _backward(first: int, last: int, tiles: int, dy: Any, x: Any, size: int, sca
     for tile in range(first, last):
         image, start = tile // tiles, tile % tiles * PIXELS
         end = min(start + PIXELS, x.shape[2])
-        s, inverse = divisors[:end - start], powers[:end - start]
+        s, inverse = divisors[: end - start], powers[: end - start]
         for c in range(channels):
             _divisors(x[image], c, start, size // 2, (size - 1) // 2, scale, k, s)
             _inverse_powers(s, beta, inverse)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tinycnn import memory
 from tinycnn.kernels import reference
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
+from tinycnn.runtime import memory
 
 FINITE_BLOCK = 2**15
 
@@ -27,8 +27,15 @@ def image_input_forward(x: np.ndarray, mean: np.ndarray, std: np.ndarray | None 
     x = np.ascontiguousarray(x)
     y = memory.empty(x.shape, x.dtype)
     scale = np.ones_like(mean) if std is None else 1 / std
-    over_ranges(_standardize, len(x), mean.nbytes, x.reshape(len(x), -1), mean.reshape(-1), scale.reshape(-1),
-                y.reshape(len(x), -1))
+    over_ranges(
+        _standardize,
+        len(x),
+        mean.nbytes,
+        x.reshape(len(x), -1),
+        mean.reshape(-1),
+        scale.reshape(-1),
+        y.reshape(len(x), -1),
+    )
     return y
 
 
@@ -48,8 +55,9 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return dx
 
 
-def sgdm_update(weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, lr: float, momentum: float,
-                weight_decay: float) -> None:
+def sgdm_update(
+    weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float
+) -> None:
     # Twin: reference.sgdm_update. One pass instead of five.
     if not _all_contiguous(weight, gradient, velocity):
         return reference.sgdm_update(weight, gradient, velocity, lr, momentum, weight_decay)
@@ -58,8 +66,18 @@ def sgdm_update(weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, 
     over_ranges(_sgdm_update, weight.size, weight.itemsize, *arrays, *scalars)
 
 
-def adam_update(weight: np.ndarray, gradient: np.ndarray, mean: np.ndarray, square: np.ndarray, lr: float, beta1: float,
-                beta2: float, eps: float, weight_decay: float, step: int) -> None:
+def adam_update(
+    weight: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+) -> None:
     # Twin: reference.adam_update. One pass instead of fifteen.
     if not _all_contiguous(weight, gradient, mean, square):
         return reference.adam_update(weight, gradient, mean, square, lr, beta1, beta2, eps, weight_decay, step)
@@ -77,7 +95,7 @@ def _all_contiguous(*arrays: np.ndarray) -> bool:
 def _zero_sums(first: int, last: int, x: Any, sums: Any) -> None:
     zero = x.dtype.type(0)
     for k in range(first, last):
-        block, total = x[k * FINITE_BLOCK:(k + 1) * FINITE_BLOCK], zero
+        block, total = x[k * FINITE_BLOCK : (k + 1) * FINITE_BLOCK], zero
         for i in range(len(block)):  # by index: going through the block itself would not become vectors
             total += block[i] * zero
         sums[k] = total
@@ -108,8 +126,9 @@ def _relu_backward(first: int, last: int, dy: Any, y: Any, dx: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _sgdm_update(first: int, last: int, weight: Any, gradient: Any, velocity: Any, lr: Any, momentum: Any,
-                 weight_decay: Any) -> None:
+def _sgdm_update(
+    first: int, last: int, weight: Any, gradient: Any, velocity: Any, lr: Any, momentum: Any, weight_decay: Any
+) -> None:
     weight, gradient, velocity = weight[first:last], gradient[first:last], velocity[first:last]
     for i in range(len(weight)):
         velocity[i] = velocity[i] * momentum - lr * (gradient[i] + weight_decay * weight[i])
@@ -117,8 +136,23 @@ def _sgdm_update(first: int, last: int, weight: Any, gradient: Any, velocity: An
 
 
 @njit(**OPTIONS)
-def _adam_update(first: int, last: int, weight: Any, gradient: Any, mean: Any, square: Any, lr: Any, beta1: Any,
-                 beta2: Any, eps: Any, weight_decay: Any, rest1: Any, rest2: Any, bias1: Any, bias2: Any) -> None:
+def _adam_update(
+    first: int,
+    last: int,
+    weight: Any,
+    gradient: Any,
+    mean: Any,
+    square: Any,
+    lr: Any,
+    beta1: Any,
+    beta2: Any,
+    eps: Any,
+    weight_decay: Any,
+    rest1: Any,
+    rest2: Any,
+    bias1: Any,
+    bias2: Any,
+) -> None:
     weight, gradient, mean, square = weight[first:last], gradient[first:last], mean[first:last], square[first:last]
     for i in range(len(weight)):
         g = gradient[i] + weight_decay * weight[i]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tinycnn import memory
-from tinycnn.kernels.cpu import simd
-from tinycnn.kernels.cpu.correlate import OPTIONS, pack_weights
+from tinycnn.kernels.cpu.expert import simd
+from tinycnn.kernels.cpu.expert.correlate import OPTIONS, pack_weights
+from tinycnn.kernels.cpu.expert.simd import ROWS, VECTOR_BYTES, VECTORS
 from tinycnn.kernels.cpu.ranges import over_ranges
-from tinycnn.kernels.cpu.simd import ROWS, VECTOR_BYTES, VECTORS
+from tinycnn.runtime import memory
 
 DEPTH = 704  # elements of one block of dot products: ROWS rows of them fit the L1 cache
 
@@ -27,14 +27,23 @@ def fully_connected_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray 
     sums = np.zeros((groups, blocks, VECTORS, ROWS), x.dtype)
     by_group = groups > blocks  # share out whichever there are more of
     count, others = (groups, blocks) if by_group else (blocks, groups)
-    over_ranges(_dot_products, count, depth * x.itemsize * others * 4, rows.reshape(-1),
-                np.ascontiguousarray(weight).reshape(-1), depth, sums, by_group)
+    over_ranges(
+        _dot_products,
+        count,
+        depth * x.itemsize * others * 4,
+        rows.reshape(-1),
+        np.ascontiguousarray(weight).reshape(-1),
+        depth,
+        sums,
+        by_group,
+    )
     y = sums.transpose(1, 3, 0, 2).reshape(blocks * ROWS, groups * VECTORS)[:n, :k]
     return np.ascontiguousarray(y) if bias is None else y + bias
 
 
-def fully_connected_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray
-                             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fully_connected_backward(
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # Twin: reference.fully_connected_backward.
     return _product(dy, weight), _product(dy.T, x), dy.sum(axis=0)
 
@@ -49,8 +58,15 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     pack_weights(0, -(-rows // ROWS), packed, np.ascontiguousarray(a).reshape(-1), np.arange(inner), inner, rows)
     y = memory.empty((rows, depth), a.dtype)
     tiles = -(-depth // width)
-    over_ranges(_outer_products, tiles, (rows + inner) * width * b.itemsize, packed,
-                np.ascontiguousarray(b).reshape(-1), depth, y.reshape(-1))
+    over_ranges(
+        _outer_products,
+        tiles,
+        (rows + inner) * width * b.itemsize,
+        packed,
+        np.ascontiguousarray(b).reshape(-1),
+        depth,
+        y.reshape(-1),
+    )
     return y
 
 

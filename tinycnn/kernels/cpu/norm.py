@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tinycnn import memory
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
+from tinycnn.runtime import memory
 
 BLOCK = 4096  # elements summed in the array's own precision before going on in float64
 
@@ -25,8 +25,9 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(x.dtype), variance.astype(x.dtype)
 
 
-def batch_norm_forward(x: np.ndarray, mean: np.ndarray, variance: np.ndarray, weight: np.ndarray, bias: np.ndarray,
-                       eps: float) -> np.ndarray:
+def batch_norm_forward(
+    x: np.ndarray, mean: np.ndarray, variance: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
+) -> np.ndarray:
     # Twin: reference.batch_norm_forward.
     planes, y = _planes(x), memory.empty(x.shape, x.dtype)
     scale = weight / np.sqrt(variance + x.dtype.type(eps))
@@ -34,8 +35,15 @@ def batch_norm_forward(x: np.ndarray, mean: np.ndarray, variance: np.ndarray, we
     return y
 
 
-def batch_norm_backward(dy: np.ndarray, x: np.ndarray, mean: np.ndarray, variance: np.ndarray, weight: np.ndarray,
-                        eps: float, batch_statistics: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def batch_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    weight: np.ndarray,
+    eps: float,
+    batch_statistics: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # Twin: reference.batch_norm_backward. One pass for both sums, one for dx.
     dy_planes, planes, dx = _planes(dy), _planes(x), memory.empty(x.shape, x.dtype)
     (n, c), m = x.shape[:2], x.dtype.type(x.size // x.shape[1])
@@ -47,8 +55,18 @@ def batch_norm_backward(dy: np.ndarray, x: np.ndarray, mean: np.ndarray, varianc
     slope, offset = inverse_std * dweight / m, dbias / m
     if not batch_statistics:
         slope, offset = np.zeros_like(slope), np.zeros_like(offset)
-    over_ranges(_input_gradient, n * c, planes[0].nbytes, dy_planes, planes, mean, slope, offset, weight * inverse_std,
-                _planes(dx))
+    over_ranges(
+        _input_gradient,
+        n * c,
+        planes[0].nbytes,
+        dy_planes,
+        planes,
+        mean,
+        slope,
+        offset,
+        weight * inverse_std,
+        _planes(dx),
+    )
     return dx, dweight, dbias
 
 
@@ -68,7 +86,7 @@ def _sum_of_powers(plane: Any, center: Any, power: int) -> float:
     """Σ (x − center)^power, power being 1 or 2."""
     total = 0.0
     for start in range(0, len(plane), BLOCK):
-        block, part = plane[start:start + BLOCK], plane.dtype.type(0)
+        block, part = plane[start : start + BLOCK], plane.dtype.type(0)
         for i in range(len(block)):
             deviation = block[i] - center
             part += deviation if power == 1 else deviation * deviation
@@ -109,7 +127,7 @@ def _gradient_sums(first: int, last: int, dy: Any, planes: Any, mean: Any, sums:
         center = mean[p % len(mean)]
         plain, weighted = 0.0, 0.0
         for start in range(0, planes.shape[1], BLOCK):
-            x_block, dy_block = planes[p, start:start + BLOCK], dy[p, start:start + BLOCK]
+            x_block, dy_block = planes[p, start : start + BLOCK], dy[p, start : start + BLOCK]
             part, weighted_part = zero, zero
             for i in range(len(x_block)):
                 part += dy_block[i]
@@ -121,8 +139,9 @@ def _gradient_sums(first: int, last: int, dy: Any, planes: Any, mean: Any, sums:
 
 
 @njit(**OPTIONS)
-def _input_gradient(first: int, last: int, dy: Any, planes: Any, mean: Any, slope: Any, offset: Any, scale: Any,
-                    dx: Any) -> None:
+def _input_gradient(
+    first: int, last: int, dy: Any, planes: Any, mean: Any, slope: Any, offset: Any, scale: Any, dx: Any
+) -> None:
     """dx = scale · (dy − offset − slope · (x − μ))."""
     for p in range(first, last):
         c = p % len(mean)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tinycnn import memory
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.runtime import memory
 
 
-def max_pool2d_forward(x: np.ndarray, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
-                       ) -> tuple[np.ndarray, np.ndarray]:
+def max_pool2d_forward(
+    x: np.ndarray, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
     # Twin: reference.max_pool2d_forward. A byte is enough for most argmaxes.
     shape = (*x.shape[:2], *output_shape(x.shape[2:], pool, stride, padding))
     y = memory.empty(shape, x.dtype)
@@ -23,13 +24,20 @@ def max_pool2d_forward(x: np.ndarray, pool: Pair, stride: Pair, padding: Padding
     return y, argmax
 
 
-def max_pool2d_backward(dy: np.ndarray, argmax: np.ndarray, input_shape: tuple[int, ...], pool: Pair, stride: Pair,
-                        padding: Padding = (0, 0, 0, 0)) -> np.ndarray:
+def max_pool2d_backward(
+    dy: np.ndarray,
+    argmax: np.ndarray,
+    input_shape: tuple[int, ...],
+    pool: Pair,
+    stride: Pair,
+    padding: Padding = (0, 0, 0, 0),
+) -> np.ndarray:
     # Twin: reference.max_pool2d_backward. Planes are independent, so each adds its dy up on its own.
     dx = memory.empty(tuple(input_shape), dy.dtype)
     planes = _planes(dx)
-    over_ranges(_max_backward, len(planes), planes[0].nbytes, _planes(dy), _planes(argmax), pool, stride, padding,
-                planes)
+    over_ranges(
+        _max_backward, len(planes), planes[0].nbytes, _planes(dy), _planes(argmax), pool, stride, padding, planes
+    )
     return dx
 
 
@@ -41,8 +49,9 @@ def average_pool2d_forward(x: np.ndarray, pool: Pair, stride: Pair, padding: Pad
     return y
 
 
-def average_pool2d_backward(dy: np.ndarray, input_shape: tuple[int, ...], pool: Pair, stride: Pair,
-                            padding: Padding = (0, 0, 0, 0)) -> np.ndarray:
+def average_pool2d_backward(
+    dy: np.ndarray, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
+) -> np.ndarray:
     # Twin: reference.average_pool2d_backward.
     dx = memory.empty(tuple(input_shape), dy.dtype)
     planes = _planes(dx)
@@ -80,7 +89,7 @@ def _max_forward(first: int, last: int, x: Any, pool: Any, stride: Any, padding:
                 for b in range(pool[1]):
                     low, high = _columns(b, stride[1], padding[2], width, len(best))
                     if low < high:
-                        source = x[p, r, low * stride[1] + b - padding[2]:]
+                        source = x[p, r, low * stride[1] + b - padding[2] :]
                         k = argmax.dtype.type(a * pool[1] + b)
                         _keep_larger(best[low:high], index[low:high], source, k, stride[1])
 

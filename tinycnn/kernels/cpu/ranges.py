@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinycnn import parallel
+from tinycnn.runtime import threads
 
 # Sums may be reordered, for vectors; NaN and infinity keep their meaning.
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy",
-                           "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+}
 RANGE_BYTES = 256 * 1024  # less is not worth waking a thread for
 MOST_RANGES = 32
 
@@ -17,4 +21,4 @@ MOST_RANGES = 32
 def over_ranges(kernel: Callable[..., None], count: int, item_bytes: int, *args: Any) -> None:
     """Call kernel(first, last, *args) for ranges that cover 0 … count − 1, where an item is so many bytes of work."""
     pieces = min(MOST_RANGES, count * item_bytes // RANGE_BYTES)
-    parallel.parallel_ranges(lambda first, last: kernel(first, last, *args), count, pieces)
+    threads.parallel_ranges(lambda first, last: kernel(first, last, *args), count, pieces)

@@ -20,7 +20,7 @@ from tinycnn.kernels.windows import Padding, Pair, output_shape
 THREADS = 256
 
 
-class Kept(NamedTuple):
+class Cache(NamedTuple):
     """What the backward pass needs of the forward pass."""
 
     x: Array  # (N, C, H, W)
@@ -40,8 +40,18 @@ def conv_blocks_inference(x: Array, blocks: Sequence[tuple[Any, ...]]) -> Array:
     return x
 
 
-def conv_block_forward(x: Array, weight: Array, bias: Array | None, gamma: Array, beta: Array, eps: float, stride: Pair,
-                       padding: Padding, dilation: Pair, groups: int) -> tuple[Array, Kept]:
+def conv_block_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> tuple[Array, Cache]:
     """y (N, O, PH, PW) with the batch's own statistics, and what `conv_block_backward` needs."""
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
@@ -50,22 +60,39 @@ def conv_block_forward(x: Array, weight: Array, bias: Array | None, gamma: Array
         z, (peak, argmax) = xp.empty((n, o, oh, ow), x.dtype), _pooled(xp, (n, o, oh, ow), x.dtype)
         cut = direct.correlate_cut(n, x.shape[1], o, weight.shape[2:], (oh, ow), x.dtype.itemsize)
         moments = xp.empty((3, o, n * cut.tiles[0] * cut.tiles[1]), np.float64)
-        direct.correlate(direct.plain(x), weight, (bias, gamma, z, peak, argmax, moments, o, oh, ow), n, padding[0],
-                         padding[2], kinds=("Plain", "Measured"))
+        direct.correlate(
+            direct.plain(x),
+            weight,
+            (bias, gamma, z, peak, argmax, moments, o, oh, ow),
+            n,
+            padding[0],
+            padding[2],
+            kinds=("Plain", "Measured"),
+        )
         mean, variance = norm.joined(moments, x.dtype)
     else:
         z = conv.conv2d_forward(x, weight, bias, stride, padding, dilation, groups)
         peak, argmax = _peaks(z, gamma)
         mean, variance = norm.batch_norm_statistics(z)
     y = _normalized(peak, argmax, mean, variance, gamma, beta, eps)
-    return y, Kept(x, z, peak, argmax, mean, variance, n * oh * ow)
+    return y, Cache(x, z, peak, argmax, mean, variance, n * oh * ow)
 
 
-def conv_block_backward(dy: Array, kept: Kept, weight: Array, gamma: Array, beta: Array, eps: float, stride: Pair,
-                        padding: Padding, dilation: Pair, groups: int, input_gradient: bool = True
-                        ) -> tuple[Array | None, Array, Array, Array]:
+def conv_block_backward(
+    dy: Array,
+    cache: Cache,
+    weight: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    input_gradient: bool = True,
+) -> tuple[Array | None, Array, Array, Array]:
     """dx (None unless asked for), dweight, dγ, dβ. The convolution's bias has none: the mean takes it away again."""
-    x, z, peak, argmax, mean, variance, values = kept
+    x, z, peak, argmax, mean, variance, values = cache
     xp = get_array_module(dy)
     dy, weight = xp.ascontiguousarray(dy), xp.ascontiguousarray(weight)
     dgamma, dbeta, factors = norm.gradients_of(dy, peak, argmax, mean, variance, gamma, eps, values)
@@ -85,8 +112,20 @@ def conv_block_backward(dy: Array, kept: Kept, weight: Array, gamma: Array, beta
     return dx, dweight, dgamma, dbeta
 
 
-def _inference(x: Array, weight: Array, bias: Array | None, gamma: Array, beta: Array, mean: Array, variance: Array,
-               eps: float, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
+def _inference(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    gamma: Array,
+    beta: Array,
+    mean: Array,
+    variance: Array,
+    eps: float,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Array:
     """y (N, O, PH, PW) for given statistics."""
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
@@ -95,8 +134,15 @@ def _inference(x: Array, weight: Array, bias: Array | None, gamma: Array, beta: 
         return _normalized(*peaks, mean, variance, gamma, beta, eps)
     oh, ow = output_shape(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     y = xp.empty((len(x), len(weight), oh // 2, ow // 2), x.dtype)
-    direct.correlate(direct.plain(x), weight, (bias, gamma, beta, mean, variance, y, float(eps), len(weight), oh, ow),
-                     len(x), padding[0], padding[2], kinds=("Plain", "Pooled"))
+    direct.correlate(
+        direct.plain(x),
+        weight,
+        (bias, gamma, beta, mean, variance, y, float(eps), len(weight), oh, ow),
+        len(x),
+        padding[0],
+        padding[2],
+        kinds=("Plain", "Pooled"),
+    )
     return y
 
 
@@ -113,10 +159,26 @@ def _pooled(xp: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Array, Ar
     return xp.empty(pooled, dtype), xp.empty(pooled, np.uint8)
 
 
-def _normalized(peak: Array, argmax: Array, mean: Array, variance: Array, gamma: Array, beta: Array, eps: float
-                ) -> Array:
+def _normalized(
+    peak: Array, argmax: Array, mean: Array, variance: Array, gamma: Array, beta: Array, eps: float
+) -> Array:
     """y = max(0, batch norm of peak); argmax becomes 4 where that is 0."""
     y, (n, o, ph, pw) = get_array_module(peak).empty(peak.shape, peak.dtype), peak.shape
-    launch("block", "normalize_peaks", n * o, THREADS, peak, mean, variance, gamma, beta, float(eps), y, argmax, o,
-           ph * pw, dtype=peak.dtype)
+    launch(
+        "block",
+        "normalize_peaks",
+        n * o,
+        THREADS,
+        peak,
+        mean,
+        variance,
+        gamma,
+        beta,
+        float(eps),
+        y,
+        argmax,
+        o,
+        ph * pw,
+        dtype=peak.dtype,
+    )
     return y

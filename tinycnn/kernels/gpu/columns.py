@@ -17,30 +17,56 @@ WORKSPACE_BYTES = 256 * 2**20  # of columns, at a time
 THREADS = 256
 
 
-def im2col(x: Array, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0, 0, 0),
-           dilation: Pair = (1, 1)) -> Array:
+def im2col(
+    x: Array, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)
+) -> Array:
     # Twin: reference.im2col.
     xp = get_array_module(x)
     x, oh_ow = xp.ascontiguousarray(x), output_shape(x.shape[2:], kernel, stride, padding, dilation)
     columns = xp.empty((x.shape[0], x.shape[1] * math.prod(kernel), math.prod(oh_ow)), x.dtype)
-    launch("columns", "im2col", blocks(columns.size, THREADS), THREADS, x, columns,
-           _geometry(x.shape, kernel, oh_ow, stride, padding, dilation), np.uint32(columns.size), dtype=x.dtype)
+    launch(
+        "columns",
+        "im2col",
+        blocks(columns.size, THREADS),
+        THREADS,
+        x,
+        columns,
+        _geometry(x.shape, kernel, oh_ow, stride, padding, dilation),
+        np.uint32(columns.size),
+        dtype=x.dtype,
+    )
     return columns
 
 
-def col2im(columns: Array, input_shape: tuple[int, ...], kernel: Pair, stride: Pair = (1, 1),
-           padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)) -> Array:
+def col2im(
+    columns: Array,
+    input_shape: tuple[int, ...],
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+) -> Array:
     # Twin: reference.col2im.
     xp = get_array_module(columns)
     columns, x = xp.ascontiguousarray(columns), xp.empty(input_shape, columns.dtype)
     oh_ow = output_shape(x.shape[2:], kernel, stride, padding, dilation)
-    launch("columns", "col2im", blocks(x.size, THREADS), THREADS, columns, x,
-           _geometry(x.shape, kernel, oh_ow, stride, padding, dilation), np.uint32(x.size), dtype=x.dtype)
+    launch(
+        "columns",
+        "col2im",
+        blocks(x.size, THREADS),
+        THREADS,
+        columns,
+        x,
+        _geometry(x.shape, kernel, oh_ow, stride, padding, dilation),
+        np.uint32(x.size),
+        dtype=x.dtype,
+    )
     return x
 
 
-def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair,
-                   groups: int) -> Array:
+def conv2d_forward(
+    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
     """W · im2col(x) + b: see reference.conv2d_forward."""
     xp = get_array_module(x)
     o, _, kh, kw = weight.shape
@@ -56,8 +82,9 @@ def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair, pa
     return y
 
 
-def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...], stride: Pair, padding: Padding,
-                          dilation: Pair, groups: int) -> Array:
+def conv2d_backward_input(
+    dy: Array, weight: Array, input_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
     """col2im(Wᵀ · dy): see reference.conv2d_backward_input."""
     xp = get_array_module(dy)
     (_, o, oh, ow), (kh, kw) = dy.shape, weight.shape[2:]
@@ -68,8 +95,9 @@ def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...]
     return parts[0] if len(parts) == 1 else xp.concatenate(parts)
 
 
-def conv2d_backward_weight(dy: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
-                           groups: int) -> Array:
+def conv2d_backward_weight(
+    dy: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
     """Σ_n dy[n] · im2col(x[n])ᵀ: see reference.conv2d_backward_weight."""
     xp = get_array_module(dy)
     (_, o, oh, ow), c = dy.shape, x.shape[1]
@@ -87,8 +115,9 @@ def conv2d_backward_bias(dy: Array) -> Array:
     return norm.channel_sums(dy)
 
 
-def _geometry(shape: tuple[int, ...], kernel: Pair, output: Pair, stride: Pair, padding: Padding, dilation: Pair
-              ) -> tuple[int, ...]:
+def _geometry(
+    shape: tuple[int, ...], kernel: Pair, output: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> tuple[int, ...]:
     top, _, left, _ = padding
     return *shape[1:], *kernel, *output, *stride, top, left, *dilation
 

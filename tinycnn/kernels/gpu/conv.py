@@ -8,8 +8,15 @@ from tinycnn.kernels.gpu.launch import Array
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
 
-def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair = (1, 1),
-                   padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
+def conv2d_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
     # Twin: reference.conv2d_forward.
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
@@ -20,8 +27,15 @@ def conv2d_forward(x: Array, weight: Array, bias: Array | None, stride: Pair = (
     return y
 
 
-def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...], stride: Pair = (1, 1),
-                          padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
+def conv2d_backward_input(
+    dy: Array,
+    weight: Array,
+    input_shape: tuple[int, ...],
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
     # Twin: reference.conv2d_backward_input.
     xp = get_array_module(dy)
     dy, weight = xp.ascontiguousarray(dy), xp.ascontiguousarray(weight)
@@ -30,8 +44,15 @@ def conv2d_backward_input(dy: Array, weight: Array, input_shape: tuple[int, ...]
     return direct.input_gradient(direct.plain(dy), weight, input_shape, padding[0], padding[2])
 
 
-def conv2d_backward_weight(dy: Array, x: Array, kernel: Pair, stride: Pair = (1, 1),
-                           padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1) -> Array:
+def conv2d_backward_weight(
+    dy: Array,
+    x: Array,
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
     # Twin: reference.conv2d_backward_weight.
     xp = get_array_module(dy)
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)

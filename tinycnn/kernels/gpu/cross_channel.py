@@ -25,11 +25,28 @@ def cross_channel_norm_backward(dy: Array, x: Array, size: int, alpha: float, be
     return _each("input_gradient", x, dy, size, alpha, beta, k, ratio)
 
 
-def _each(kernel: str, x: Array, dy: Array | None, size: int, alpha: float, beta: float, k: float, *others: Array
-          ) -> Array:
+def _each(
+    kernel: str, x: Array, dy: Array | None, size: int, alpha: float, beta: float, k: float, *others: Array
+) -> Array:
     """The result of a kernel with a thread for each number of the arrays (N, C, H, W)."""
     y = get_array_module(x).empty(x.shape, x.dtype)
-    launch("cross_channel", kernel, blocks(x.size, THREADS), THREADS, x, dy, *others, y, x.shape[1],
-           math.prod(x.shape[2:]), size // 2, (size - 1) // 2, alpha / size, float(beta), float(k), np.int64(x.size),
-           dtype=x.dtype)
+    launch(
+        "cross_channel",
+        kernel,
+        blocks(x.size, THREADS),
+        THREADS,
+        x,
+        dy,
+        *others,
+        y,
+        x.shape[1],
+        math.prod(x.shape[2:]),
+        size // 2,
+        (size - 1) // 2,
+        alpha / size,
+        float(beta),
+        float(k),
+        np.int64(x.size),
+        dtype=x.dtype,
+    )
     return y

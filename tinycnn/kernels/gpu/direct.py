@@ -33,8 +33,17 @@ class Cut(NamedTuple):
     defines: dict[str, int]
 
 
-def correlate(source: tuple[Any, ...], weight: Array, target: tuple[Any, ...], images: int, top: int, left: int, *,
-              flip: bool = False, kinds: tuple[str, str] = ("Plain", "Stored")) -> None:
+def correlate(
+    source: tuple[Any, ...],
+    weight: Array,
+    target: tuple[Any, ...],
+    images: int,
+    top: int,
+    left: int,
+    *,
+    flip: bool = False,
+    kinds: tuple[str, str] = ("Plain", "Stored"),
+) -> None:
     """Slide `weight` over `source` with so many zeros above and to the left; `target` takes the sums.
 
     Both are structs of the .cu files, named by `kinds`. A source's last members are its (C, H, W), a target's (O, OH,
@@ -42,9 +51,24 @@ def correlate(source: tuple[Any, ...], weight: Array, target: tuple[Any, ...], i
     """
     cut = correlate_cut(images, source[-3], target[-3], weight.shape[2:], target[-2:], weight.dtype.itemsize)
     block = {} if kinds[1] == "Stored" else {"BLOCK": 1}
-    launch("correlate", "correlate", (images * math.prod(cut.tiles), cut.blocks), cut.threads, source, weight, target,
-           top, left, *cut.tiles, dtype=weight.dtype, **cut.defines, FLIP=int(flip), SOURCE=kinds[0], TARGET=kinds[1],
-           **block)
+    launch(
+        "correlate",
+        "correlate",
+        (images * math.prod(cut.tiles), cut.blocks),
+        cut.threads,
+        source,
+        weight,
+        target,
+        top,
+        left,
+        *cut.tiles,
+        dtype=weight.dtype,
+        **cut.defines,
+        FLIP=int(flip),
+        SOURCE=kinds[0],
+        TARGET=kinds[1],
+        **block,
+    )
 
 
 @functools.cache
@@ -72,31 +96,57 @@ def _correlate_cut(threads: int, channels: int, filters: int, kernel: Pair, size
         return itemsize * (max(tile, sums) + (stage * kh * kw + 1) * groups * per_thread)
 
     stage = next(s for s in (8, 4, 2, 1) if s == 1 or (s <= channels and bytes_used(s) <= SHARED_BYTES))
-    return Cut((math.ceil(oh / (4 * down)), math.ceil(ow / (2 * across))), math.ceil(filters / (groups * per_thread)),
-               _whole_warps(groups * down * across),
-               {"KH": kh, "KW": kw, "FILTERS": per_thread, "GROUPS": groups, "DOWN": down, "ACROSS": across,
-                "STAGE": stage})
+    return Cut(
+        (math.ceil(oh / (4 * down)), math.ceil(ow / (2 * across))),
+        math.ceil(filters / (groups * per_thread)),
+        _whole_warps(groups * down * across),
+        {"KH": kh, "KW": kw, "FILTERS": per_thread, "GROUPS": groups, "DOWN": down, "ACROSS": across, "STAGE": stage},
+    )
 
 
-def input_gradient(source: tuple[Any, ...], weight: Array, input_shape: tuple[int, ...], top: int, left: int, *,
-                   kind: str = "Plain") -> Array:
+def input_gradient(
+    source: tuple[Any, ...], weight: Array, input_shape: tuple[int, ...], top: int, left: int, *, kind: str = "Plain"
+) -> Array:
     """dx of `input_shape` from a source of dy: a convolution of dy with the filters turned around."""
     (kh, kw), dx = weight.shape[2:], get_array_module(weight).empty(input_shape, weight.dtype)
-    correlate(source, weight, (None, dx, *input_shape[1:]), input_shape[0], kh - 1 - top, kw - 1 - left, flip=True,
-              kinds=(kind, "Stored"))
+    correlate(
+        source,
+        weight,
+        (None, dx, *input_shape[1:]),
+        input_shape[0],
+        kh - 1 - top,
+        kw - 1 - left,
+        flip=True,
+        kinds=(kind, "Stored"),
+    )
     return dx
 
 
-def weight_gradient(source: tuple[Any, ...], x: Array, kernel: Pair, top: int, left: int, *,
-                    kind: str = "Plain") -> Array:
+def weight_gradient(
+    source: tuple[Any, ...], x: Array, kernel: Pair, top: int, left: int, *, kind: str = "Plain"
+) -> Array:
     """Σ dy · x over all images and pixels, from a source of dy: (O, C, KH, KW)."""
     xp, images, filters, channels = get_array_module(x), x.shape[0], source[-3], x.shape[1]
     cut = weight_gradient_cut(channels, filters, tuple(kernel), source[-2:], x.dtype.itemsize)
     count = max(1, min(PARTS // cut.blocks, images * math.prod(cut.tiles)))
     dweight = xp.empty((filters, channels, *kernel), x.dtype)
     parts = xp.empty((count, dweight.size), x.dtype)
-    launch("weight_gradient", "weight_gradient", (count, cut.blocks), cut.threads, source, plain(x), parts, images, top,
-           left, *cut.tiles, dtype=x.dtype, **cut.defines, SOURCE=kind)
+    launch(
+        "weight_gradient",
+        "weight_gradient",
+        (count, cut.blocks),
+        cut.threads,
+        source,
+        plain(x),
+        parts,
+        images,
+        top,
+        left,
+        *cut.tiles,
+        dtype=x.dtype,
+        **cut.defines,
+        SOURCE=kind,
+    )
     launch("parts", "add_parts", blocks(dweight.size, 32), 512, parts, dweight, count, dweight.size, dtype=x.dtype)
     return dweight
 
@@ -121,14 +171,25 @@ def weight_gradient_cut(channels: int, filters: int, kernel: Pair, size: Pair, i
         rounds = math.ceil(down * across / slices)
         return math.ceil(oh / down) * (math.ceil(rounds * slices / across) + kh - 1)
 
-    across = next(a for a in (_even(math.ceil(ow / 4), most) for most in (16, 8, 4, 2, 1))
-                  if bytes_used(1, a) <= SHARED_BYTES)
+    across = next(
+        a for a in (_even(math.ceil(ow / 4), most) for most in (16, 8, 4, 2, 1)) if bytes_used(1, a) <= SHARED_BYTES
+    )
     down = min((d for d in range(1, min(oh, 64) + 1) if bytes_used(d, across) <= SHARED_BYTES), key=rows)
-    return Cut((math.ceil(oh / down), math.ceil(ow / (4 * across))),
-               math.ceil(filters / (groups * per_thread)) * math.ceil(channels / some),
-               _whole_warps(groups * some * slices),
-               {"KH": kh, "KW": kw, "FILTERS": per_thread, "GROUPS": groups, "CHANNELS": some, "SLICES": slices,
-                "DOWN": down, "ACROSS": across})
+    return Cut(
+        (math.ceil(oh / down), math.ceil(ow / (4 * across))),
+        math.ceil(filters / (groups * per_thread)) * math.ceil(channels / some),
+        _whole_warps(groups * some * slices),
+        {
+            "KH": kh,
+            "KW": kw,
+            "FILTERS": per_thread,
+            "GROUPS": groups,
+            "CHANNELS": some,
+            "SLICES": slices,
+            "DOWN": down,
+            "ACROSS": across,
+        },
+    )
 
 
 def plain(x: Array) -> tuple[Any, ...]:

@@ -17,6 +17,18 @@ def dropout_forward(x: Array, rate: float, rng: np.random.Generator) -> tuple[Ar
     x, y, mask = xp.ascontiguousarray(x), xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
     seed = replay.device_scalar(lambda: rng.integers(2**63), np.uint64, like=x)
     threshold = np.uint32(min(2**32 - 1, round(rate * 2**32)))
-    launch("dropout", "dropout_forward", blocks(x.size, 4 * THREADS), THREADS, x, seed, y, mask, threshold,
-           1 / (1 - rate), np.int64(x.size), dtype=x.dtype)
+    launch(
+        "dropout",
+        "dropout_forward",
+        blocks(x.size, 4 * THREADS),
+        THREADS,
+        x,
+        seed,
+        y,
+        mask,
+        threshold,
+        1 / (1 - rate),
+        np.int64(x.size),
+        dtype=x.dtype,
+    )
     return y, mask

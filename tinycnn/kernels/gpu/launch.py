@@ -13,7 +13,7 @@ import numpy as np
 from tinycnn import backend
 
 Array = Any  # cupy.ndarray
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "cuda"
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 NULL = np.uint64(0)
 OPTIONS = ("--std=c++17",)  # of the compiler; nothing that would lose NaN
@@ -22,8 +22,9 @@ INCLUDE = re.compile(r'^#include "(\w+\.cu)"$', re.MULTILINE)
 Runner = Callable[[str, str, tuple[str, ...], tuple[int, ...], tuple[int, ...], list[Any]], None]
 
 
-def launch(source: str, kernel: str, grid: int | tuple[int, ...], block: int, *args: Any, dtype: Any,
-           **defines: int | str) -> None:
+def launch(
+    source: str, kernel: str, grid: int | tuple[int, ...], block: int, *args: Any, dtype: Any, **defines: int | str
+) -> None:
     """Run `kernel` of `source`.cu on the current stream, with one block of `block` threads for each place in `grid`.
 
     The source is compiled with `real` as dtype's C type and with the `defines`, which are constants there. An argument
@@ -89,8 +90,14 @@ def _module(source: str, options: tuple[str, ...]) -> Any:
     return backend.cupy().RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
 
 
-def on_device(source: str, kernel: str, options: tuple[str, ...], grid: tuple[int, ...], block: tuple[int, ...],
-              args: Sequence[Any]) -> None:
+def on_device(
+    source: str,
+    kernel: str,
+    options: tuple[str, ...],
+    grid: tuple[int, ...],
+    block: tuple[int, ...],
+    args: Sequence[Any],
+) -> None:
     """Compile, unless done before, and start the kernel on the current device and stream."""
     values = [structure(a, lambda array: array.data.ptr) if isinstance(a, tuple) else a for a in args]
     _function(source, kernel, options)(grid, block, tuple(values))

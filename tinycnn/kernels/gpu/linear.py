@@ -30,8 +30,20 @@ def fully_connected_backward(dy: Array, x: Array, weight: Array) -> tuple[Array,
         return matmul(dy, weight), matmul(dy.T, x), dy.sum(axis=0)
     dy, x, weight = (xp.ascontiguousarray(array) for array in (dy, x, weight))
     dx, dweight, dbias = (xp.empty(shape, x.dtype) for shape in ((n, depth), (k, depth), (k,)))
-    launch("linear", "backward_input", blocks(dx.size, THREADS), THREADS, dy, weight, dx, depth, k, np.int64(dx.size),
-           dtype=x.dtype)
-    launch("linear", "backward_weight", (blocks(depth, 32), k), THREADS, dy, x, dweight, dbias, n, depth, k,
-           dtype=x.dtype)
+    launch(
+        "linear",
+        "backward_input",
+        blocks(dx.size, THREADS),
+        THREADS,
+        dy,
+        weight,
+        dx,
+        depth,
+        k,
+        np.int64(dx.size),
+        dtype=x.dtype,
+    )
+    launch(
+        "linear", "backward_weight", (blocks(depth, 32), k), THREADS, dy, x, dweight, dbias, n, depth, k, dtype=x.dtype
+    )
     return dx, dweight, dbias

@@ -29,8 +29,17 @@ def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = 
     # Twin: reference.cross_entropy_forward.
     xp = get_array_module(log_p)
     log_p, loss = xp.ascontiguousarray(log_p), xp.empty(1, log_p.dtype)
-    launch("loss", "cross_entropy_forward", 1, 256, log_p, *_labels(log_p, t, class_weights), loss, *log_p.shape,
-           dtype=log_p.dtype)
+    launch(
+        "loss",
+        "cross_entropy_forward",
+        1,
+        256,
+        log_p,
+        *_labels(log_p, t, class_weights),
+        loss,
+        *log_p.shape,
+        dtype=log_p.dtype,
+    )
     return loss.reshape(())
 
 

@@ -23,11 +23,24 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     return joined(moments, x.dtype)
 
 
-def batch_norm_track(running_mean: Array, running_var: Array, mean: Array, variance: Array, momentum: float,
-                     unbiased: float) -> None:
+def batch_norm_track(
+    running_mean: Array, running_var: Array, mean: Array, variance: Array, momentum: float, unbiased: float
+) -> None:
     """Move the running statistics by `momentum` towards a batch's, its variance times `unbiased`, in place."""
-    launch("norm", "track", blocks(mean.size, THREADS), THREADS, running_mean, running_var, mean, variance,
-           float(momentum), float(unbiased), mean.size, dtype=mean.dtype)
+    launch(
+        "norm",
+        "track",
+        blocks(mean.size, THREADS),
+        THREADS,
+        running_mean,
+        running_var,
+        mean,
+        variance,
+        float(momentum),
+        float(unbiased),
+        mean.size,
+        dtype=mean.dtype,
+    )
 
 
 def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, eps: float) -> Array:
@@ -35,13 +48,15 @@ def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bi
     xp, (n, c, *_) = get_array_module(x), x.shape
     x = xp.ascontiguousarray(x)
     y = xp.empty(x.shape, x.dtype)
-    launch("norm", "normalize", n * c, THREADS, x, mean, variance, weight, bias, float(eps), y, c, _size(x),
-           dtype=x.dtype)
+    launch(
+        "norm", "normalize", n * c, THREADS, x, mean, variance, weight, bias, float(eps), y, c, _size(x), dtype=x.dtype
+    )
     return y
 
 
-def batch_norm_backward(dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float,
-                        batch_statistics: bool = True) -> tuple[Array, Array, Array]:
+def batch_norm_backward(
+    dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float, batch_statistics: bool = True
+) -> tuple[Array, Array, Array]:
     # Twin: reference.batch_norm_backward.
     xp, (n, c, *_) = get_array_module(x), x.shape
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
@@ -52,8 +67,9 @@ def batch_norm_backward(dy: Array, x: Array, mean: Array, variance: Array, weigh
     return dx, dweight, dbias
 
 
-def gradients_of(dy: Array, x: Array, argmax: Array | None, mean: Array, variance: Array, weight: Array, eps: float,
-                 count: int) -> tuple[Array, Array, Array]:
+def gradients_of(
+    dy: Array, x: Array, argmax: Array | None, mean: Array, variance: Array, weight: Array, eps: float, count: int
+) -> tuple[Array, Array, Array]:
     """dγ and dβ (C,) for dy and x (N, C, …), and the `Factors` (C, 4) of dx; `count` is of the averaged values.
 
     With an argmax, dy and x are those of the maxima, and where it is 4 there is no dy.
@@ -61,10 +77,26 @@ def gradients_of(dy: Array, x: Array, argmax: Array | None, mean: Array, varianc
     xp, (n, c, *_) = get_array_module(dy), dy.shape
     sums, factors = xp.empty((2, c, _parts(n, c)), np.float64), xp.empty((c, 4), dy.dtype)
     dweight, dbias = xp.empty((2, c), dy.dtype)
-    launch("norm", "gradient_sums", (c, sums.shape[2]), THREADS, dy, x, argmax, mean, sums, n, c, _size(dy),
-           dtype=dy.dtype)
-    launch("norm", "join_gradients", c, THREADS, sums, mean, variance, weight, float(eps), np.float64(count), dweight,
-           dbias, factors, sums.shape[2], dtype=dy.dtype)
+    launch(
+        "norm", "gradient_sums", (c, sums.shape[2]), THREADS, dy, x, argmax, mean, sums, n, c, _size(dy), dtype=dy.dtype
+    )
+    launch(
+        "norm",
+        "join_gradients",
+        c,
+        THREADS,
+        sums,
+        mean,
+        variance,
+        weight,
+        float(eps),
+        np.float64(count),
+        dweight,
+        dbias,
+        factors,
+        sums.shape[2],
+        dtype=dy.dtype,
+    )
     return dweight, dbias, factors
 
 
@@ -73,10 +105,38 @@ def channel_sums(dy: Array) -> Array:
     xp, (n, c, *_) = get_array_module(dy), dy.shape
     dy, total = xp.ascontiguousarray(dy), xp.empty(c, dy.dtype)
     sums = xp.empty((2, c, _parts(n, c)), np.float64)
-    launch("norm", "gradient_sums", (c, sums.shape[2]), THREADS, dy, None, None, None, sums, n, c, _size(dy),
-           dtype=dy.dtype)
-    launch("norm", "join_gradients", c, THREADS, sums, None, None, None, 0.0, np.float64(0), None, total, None,
-           sums.shape[2], dtype=dy.dtype)
+    launch(
+        "norm",
+        "gradient_sums",
+        (c, sums.shape[2]),
+        THREADS,
+        dy,
+        None,
+        None,
+        None,
+        sums,
+        n,
+        c,
+        _size(dy),
+        dtype=dy.dtype,
+    )
+    launch(
+        "norm",
+        "join_gradients",
+        c,
+        THREADS,
+        sums,
+        None,
+        None,
+        None,
+        0.0,
+        np.float64(0),
+        None,
+        total,
+        None,
+        sums.shape[2],
+        dtype=dy.dtype,
+    )
     return total
 
 

@@ -22,8 +22,9 @@ def max_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0
     return y, argmax
 
 
-def max_pool2d_backward(dy: Array, argmax: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair,
-                        padding: Padding = (0, 0, 0, 0)) -> Array:
+def max_pool2d_backward(
+    dy: Array, argmax: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
+) -> Array:
     # Twin: reference.max_pool2d_backward.
     xp = get_array_module(dy)
     dy, argmax = xp.ascontiguousarray(dy), xp.ascontiguousarray(argmax)
@@ -40,8 +41,9 @@ def average_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding 
     return y
 
 
-def average_pool2d_backward(dy: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair,
-                            padding: Padding = (0, 0, 0, 0)) -> Array:
+def average_pool2d_backward(
+    dy: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
+) -> Array:
     # Twin: reference.average_pool2d_backward.
     xp = get_array_module(dy)
     dy, dx = xp.ascontiguousarray(dy), xp.empty(input_shape, dy.dtype)
@@ -53,11 +55,35 @@ def _pooled(x: Array, pool: Pair, stride: Pair, padding: Padding) -> Array:
     return get_array_module(x).empty((*x.shape[:2], *output_shape(x.shape[2:], pool, stride, padding)), x.dtype)
 
 
-def _launch(kernel: str, arrays: tuple[Array, ...], shape: tuple[int, ...], result: Array, pool: Pair, stride: Pair,
-            padding: Padding, index: Any = np.uint8) -> None:
+def _launch(
+    kernel: str,
+    arrays: tuple[Array, ...],
+    shape: tuple[int, ...],
+    result: Array,
+    pool: Pair,
+    stride: Pair,
+    padding: Padding,
+    index: Any = np.uint8,
+) -> None:
     """A thread for each number of `result`; `shape` is that of the images."""
     height, width = shape[2:]
-    windows = (height, width, *output_shape((height, width), pool, stride, padding), *pool, *stride, padding[0],
-               padding[2])
-    launch("pool", kernel, blocks(result.size, THREADS), THREADS, *arrays, windows, np.uint32(result.size),
-           dtype=result.dtype, INDEX="byte" if index == np.uint8 else "int")
+    windows = (
+        height,
+        width,
+        *output_shape((height, width), pool, stride, padding),
+        *pool,
+        *stride,
+        padding[0],
+        padding[2],
+    )
+    launch(
+        "pool",
+        kernel,
+        blocks(result.size, THREADS),
+        THREADS,
+        *arrays,
+        windows,
+        np.uint32(result.size),
+        dtype=result.dtype,
+        INDEX="byte" if index == np.uint8 else "int",
+    )

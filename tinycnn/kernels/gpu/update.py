@@ -16,25 +16,43 @@ MOST = 64  # parameters in a launch: what a launch takes along may have 4 KB
 THREADS = 256
 
 
-def sgdm_update(weight: Array, gradient: Array, velocity: Array, lr: float, momentum: float,
-                weight_decay: float) -> None:
+def sgdm_update(
+    weight: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
+) -> None:
     # Twin: reference.sgdm_update.
     if not _all_contiguous(weight, gradient, velocity):
         return reference.sgdm_update(weight, gradient, velocity, lr, momentum, weight_decay)
     sgdm_update_all([weight], [gradient], [velocity], lambda: [lr], momentum, [weight_decay])
 
 
-def adam_update(weight: Array, gradient: Array, mean: Array, square: Array, lr: float, beta1: float, beta2: float,
-                eps: float, weight_decay: float, step: int) -> None:
+def adam_update(
+    weight: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+) -> None:
     # Twin: reference.adam_update.
     if not _all_contiguous(weight, gradient, mean, square):
         return reference.adam_update(weight, gradient, mean, square, lr, beta1, beta2, eps, weight_decay, step)
-    adam_update_all([weight], [gradient], [mean], [square], lambda: [lr], beta1, beta2, eps, [weight_decay],
-                    lambda: step)
+    adam_update_all(
+        [weight], [gradient], [mean], [square], lambda: [lr], beta1, beta2, eps, [weight_decay], lambda: step
+    )
 
 
-def sgdm_update_all(weights: Sequence[Array], gradients: Sequence[Array], velocities: Sequence[Array],
-                    lrs: Callable[[], Sequence[float]], momentum: float, weight_decays: Sequence[float]) -> None:
+def sgdm_update_all(
+    weights: Sequence[Array],
+    gradients: Sequence[Array],
+    velocities: Sequence[Array],
+    lrs: Callable[[], Sequence[float]],
+    momentum: float,
+    weight_decays: Sequence[float],
+) -> None:
     """`sgdm_update` of each parameter, with the learning rates that lrs() gives: a replay of this call asks anew.
 
     Raises:
@@ -45,9 +63,18 @@ def sgdm_update_all(weights: Sequence[Array], gradients: Sequence[Array], veloci
         launch("update", "sgdm", grid, THREADS, table, rates[some], float(momentum), dtype=rates.dtype, MOST=MOST)
 
 
-def adam_update_all(weights: Sequence[Array], gradients: Sequence[Array], means: Sequence[Array],
-                    squares: Sequence[Array], lrs: Callable[[], Sequence[float]], beta1: float, beta2: float,
-                    eps: float, weight_decays: Sequence[float], step: Callable[[], int]) -> None:
+def adam_update_all(
+    weights: Sequence[Array],
+    gradients: Sequence[Array],
+    means: Sequence[Array],
+    squares: Sequence[Array],
+    lrs: Callable[[], Sequence[float]],
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decays: Sequence[float],
+    step: Callable[[], int],
+) -> None:
     """`adam_update` of each parameter, with the learning rates lrs() and the step step(): a replay asks anew.
 
     Raises:
@@ -56,24 +83,52 @@ def adam_update_all(weights: Sequence[Array], gradients: Sequence[Array], means:
     rates = replay.device_values(lrs, weights[0].dtype, like=weights[0])
     number = replay.device_scalar(step, np.int64, like=weights[0])
     for table, some, grid in _tables(weights, gradients, means, squares, weight_decays):
-        launch("update", "adam", grid, THREADS, table, rates[some], np.float64(beta1), np.float64(beta2), float(eps),
-               number, dtype=rates.dtype, MOST=MOST)
+        launch(
+            "update",
+            "adam",
+            grid,
+            THREADS,
+            table,
+            rates[some],
+            np.float64(beta1),
+            np.float64(beta2),
+            float(eps),
+            number,
+            dtype=rates.dtype,
+            MOST=MOST,
+        )
 
 
-def _tables(weights: Sequence[Array], gradients: Sequence[Array], first: Sequence[Array],
-            second: Sequence[Array | None], weight_decays: Sequence[float]
-            ) -> Iterator[tuple[tuple[Any, ...], slice, tuple[int, int]]]:
+def _tables(
+    weights: Sequence[Array],
+    gradients: Sequence[Array],
+    first: Sequence[Array],
+    second: Sequence[Array | None],
+    weight_decays: Sequence[float],
+) -> Iterator[tuple[tuple[Any, ...], slice, tuple[int, int]]]:
     """For every MOST parameters: the struct `Table`, which they are, and a grid."""
     dtype = weights[0].dtype
     gradients = [get_array_module(gradient).ascontiguousarray(gradient, dtype) for gradient in gradients]
     for weight, *others in zip(weights, weights, gradients, first, second, strict=True):
         for array in others:
-            if array is not None and not (array.flags.c_contiguous and array.dtype == dtype
-                                          and array.shape == weight.shape):
-                raise ValueError(f"an array of shape {array.shape} and {array.dtype} goes with a weight of shape "
-                                 f"{weight.shape}: give contiguous arrays of equal shapes, all of {dtype}")
-    columns = list(zip(weights, first, second, gradients, [np.int64(weight.size) for weight in weights],
-                       [dtype.type(decay) for decay in weight_decays], strict=True))
+            if array is not None and not (
+                array.flags.c_contiguous and array.dtype == dtype and array.shape == weight.shape
+            ):
+                raise ValueError(
+                    f"an array of shape {array.shape} and {array.dtype} goes with a weight of shape "
+                    f"{weight.shape}: give contiguous arrays of equal shapes, all of {dtype}"
+                )
+    columns = list(
+        zip(
+            weights,
+            first,
+            second,
+            gradients,
+            [np.int64(weight.size) for weight in weights],
+            [dtype.type(decay) for decay in weight_decays],
+            strict=True,
+        )
+    )
     nothing = (None, None, None, None, np.int64(0), dtype.type(0))
     for start in range(0, len(weights), MOST):
         some = slice(start, min(start + MOST, len(weights)))

@@ -1,0 +1,139 @@
+"""What a trained network says of films: of a run's test films, of another folder's, or of single files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinycnn as tc
+from covid.config import Config
+from covid.data import collect
+from covid.data.collect import Film
+from covid.data.preprocess import Settings, preprocess, read_grey
+from covid.errors import DataError
+from covid.evaluation.measure import measure
+from covid.figures import charts
+from covid.runs import train
+from covid.runs.predictions import Predictions
+from covid.runs.run import Run
+from tinycnn import backend
+
+
+def measured(run: Run, net: tc.Sequential, cache: Path) -> dict[str, Any]:
+    """Measure a run's network on the run's own films; writes predictions.csv, metrics.json and confusion.png."""
+    table = on_own_films(run, net, cache)
+    table.write(run.predictions_file)
+    result = measure(table)
+    run.write_metrics(result)
+    charts.confusion_chart(result["confusion"], result["classes"], run.confusion_picture)
+    return result
+
+
+def on_own_films(run: Run, net: tc.Sequential, cache: Path) -> Predictions:
+    """What a network says of a run's validation and test films."""
+    config = run.config()
+    root = train.data_root(config, cache)
+    if not root.is_dir():
+        raise DataError(f"the run's films are not in {root} any more: give their folder with --data")
+    films = train.readable(run.films())
+    rows = [row for row, film in enumerate(films) if film.split in ("validation", "test")]
+    return _predictions(net, [films[row] for row in rows], train.images(films, config, root, cache), rows, config)
+
+
+def on_folder(
+    run: Run, net: tc.Sequential, root: Path, cache: Path, names: Mapping[str, str] | None = None
+) -> tuple[Predictions, list[Film]]:
+    """What a run's network says of the films of `root`, and all films found there with why some were left out.
+
+    `names` maps the folder's class names to the network's: to one of them, to several joined by "+", which are then one
+    class whose probabilities add up, or to nothing, which leaves those films out. Left out are also films that the run
+    was trained or validated on (by their content) and films of classes the network does not know.
+    """
+    config = run.config()
+    groups = merged_classes(config.classes, names or {})
+    of_class = {name: group for group in groups for name in group.split("+")}
+    seen = {film.sha256 for film in run.films() if film.split in ("train", "validation")}
+    films = []
+    for film in collect.collect(root):
+        label = (names or {}).get(film.label, film.label)
+        label = of_class.get(label, label)
+        reason = film.excluded
+        if not reason and film.sha256 in seen:
+            reason = "the network was trained or validated on it"
+        elif not reason and not label:
+            reason = f"class {film.label}, left out as asked"
+        elif not reason and label not in groups:
+            reason = f"class {film.label}, which the network does not know"
+        films.append(replace(film, label=label or film.label, split="" if reason else "test", excluded=reason))
+    kept = [film for film in films if film.split]
+    if not kept:
+        raise DataError(
+            f"no film of {root} is left to evaluate:\n{collect.summary(films)}\nThe network's classes are "
+            f"{', '.join(config.classes)}: give other names as --map FOLDER=CLASS"
+        )
+    x = train.images(kept, config, root, cache)
+    return _predictions(net, kept, x, range(len(kept)), config, groups), films
+
+
+def merged_classes(classes: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """The classes that are left when those joined by "+" in the values of `names` are one, in the old order.
+
+    >>> merged_classes(("COVID-19", "Normal", "Pneumonia"), {"other": "Normal+Pneumonia"})
+    ('COVID-19', 'Normal+Pneumonia')
+    """
+    group_of = {name: name for name in classes}
+    for wanted in names.values():
+        members = wanted.split("+")
+        unknown = [name for name in members if wanted and name not in classes]
+        if unknown:
+            raise DataError(f"--map names class {unknown[0]!r}, but the network's are {', '.join(classes)}")
+        if len(members) > 1:
+            if any(group_of[name] not in (name, wanted) for name in members):
+                raise DataError(f"--map puts a class into two groups, one of them {wanted!r}: use each class once")
+            group_of.update(dict.fromkeys(members, wanted))
+    return tuple(dict.fromkeys(group_of[name] for name in classes))
+
+
+def _predictions(
+    net: tc.Sequential,
+    films: Sequence[Film],
+    x: np.ndarray,
+    rows: Sequence[int],
+    config: Config,
+    groups: Sequence[str] = (),
+) -> Predictions:
+    """The table for `films`, which lie in these rows of x, with the classes joined as `groups` says."""
+    data = tc.Dataset(x, np.zeros(len(x), np.int64), rows)
+    p = tc.evaluate(net, data, config.batch_size).probabilities.astype(np.float64)
+    groups = groups or config.classes
+    joined = [p[:, [config.classes.index(name) for name in group.split("+")]].sum(axis=1) for group in groups]
+    return Predictions.of_films(films, groups, np.stack(joined, axis=1))
+
+
+def predictions(run: Run, net: tc.Sequential, paths: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | DataError]]:
+    """For each image file, and each image in a folder: its probabilities (classes,), or why it cannot be read."""
+    config = run.config()
+    settings = Settings(size=(config.size, config.size), clahe=config.clahe)
+    for path in _files(paths):
+        try:
+            pixels = preprocess(read_grey(path), settings)
+        except DataError as error:
+            yield path, error
+            continue
+        x = np.broadcast_to(pixels, (1, config.channels, *pixels.shape))
+        yield path, backend.to_device(net.predict(backend.to_device(x, net.device)), "cpu")[0]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in collect.IMAGE_SUFFIXES)
+            if not inside:
+                raise DataError(f"{path} holds no images ({', '.join(sorted(collect.IMAGE_SUFFIXES))}): give others")
+            yield from inside
+        else:
+            yield path

@@ -1,0 +1,1 @@
+"""Every figure, from arrays to a file."""

@@ -1,0 +1,141 @@
+"""From films to a trained network and its test: what `covid train` does, step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import tinycnn as tc
+from covid.models import alexnet
+from covid.figures import charts
+from covid.data import collect, phantom
+from covid.evaluation import evaluate, metrics
+from covid.data.augment import Augmentation
+from covid.data.collect import Film
+from covid.config import Config
+from covid.errors import DataError
+from covid.models.paper import paper_network
+from covid.data.preprocess import Settings, pixel_cache
+from covid.runs.run import Run
+from covid.data.split import split
+from covid.models.pooled import strong_network
+from tinycnn.schedules import Schedule
+
+
+def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") -> Run:
+    """Collect the films, split them, and train from the beginning into a new run folder."""
+    run = Run.new(folder)
+    root = data_root(config, cache)
+    films = collect.collect(root)
+    classes = collect.class_names(films)
+    if len(classes) < 2:
+        raise DataError(f"training needs at least two classes, but {root} has usable films of {classes}; what was "
+                        f"found:\n{collect.summary(films)}")
+    films = split(films, config.split, seed=config.seed if config.split_seed is None else config.split_seed)
+    trained = sum(film.split == "train" for film in films)
+    if trained < config.batch_size:
+        raise DataError(f"the {trained} training films do not fill a batch of {config.batch_size}: give more films, or "
+                        "a smaller --batch-size")
+    config = dataclasses.replace(config, classes=tuple(classes))
+    net = build_network(config)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    collect.write_manifest(run.manifest_file, films)
+    config.write(run.config_file)
+    return _train(run, config, net, films, root, cache, device, checkpoint=None)
+
+
+def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
+    """Go on with a run that was interrupted; it ends with the same bits as if it had not been."""
+    run = Run.open(folder)
+    config = run.config()
+    checkpoint = run.weights_file("last")
+    begun = checkpoint.is_file()
+    net = run.network("last") if begun else build_network(config)
+    return _train(run, config, net, run.films(), data_root(config, cache), cache, device, checkpoint if begun else None)
+
+
+def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], root: Path, cache: Path, device: str,
+           checkpoint: Path | None) -> Run:
+    print(f"films in {root}:\n{collect.summary(films)}\n")
+    data = datasets(films, config, root, cache)
+    validation = "validation"
+    if config.split != "patient":
+        validation = "test"
+        print("As in the paper, one hold-out serves for validation and test: the test accuracy is too good.\n")
+    trainer = tc.Trainer(
+        net.to(device), optimizer(config), schedule(config),
+        [tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
+        batch_size=config.batch_size, balanced=config.balanced, augment=Augmentation() if config.augment else None,
+        batch_norm=config.batch_norm, validation_statistics=config.validation_statistics, seed=config.seed,
+    )
+    if checkpoint:
+        trainer.resume(checkpoint)
+    trainer.fit(data["train"], data[validation], epochs=config.epochs)
+    charts.training_chart(trainer.history, run.training_picture)
+    run.write_environment(trainer.seconds)
+    result = evaluate.measured(run, net, cache)
+    print(f"\ntest films ({config.split} split):\n{metrics.format_metrics(result)}")
+    return run
+
+
+def optimizer(config: Config) -> tc.Optimizer:
+    """The optimizer that `config` asks for."""
+    if config.optimizer == "adam":
+        return tc.Adam(config.learning_rate, weight_decay=config.weight_decay)
+    return tc.SGDM(config.learning_rate, config.momentum, config.weight_decay)
+
+
+def schedule(config: Config) -> Schedule:
+    """The learning rate's course that `config` asks for."""
+    if config.schedule == "cosine":
+        return tc.CosineSchedule()
+    return tc.PiecewiseSchedule(config.drop_factor, config.drop_period)
+
+
+def data_root(config: Config, cache: Path) -> Path:
+    """The folder with the films; phantoms are drawn into the cache folder when there is no data."""
+    if config.data:
+        return Path(config.data)
+    folder = cache / f"phantoms-{phantom.VERSION}-{config.phantoms}-{config.size}-{config.seed}"
+    phantom.write_phantoms(folder, config.phantoms, config.seed, config.size)
+    return folder
+
+
+def build_network(config: Config) -> tc.Sequential:
+    """The network that `config` asks for, with random weights, or with those of AlexNet that it names."""
+    if config.weights and config.network != "alexnet":
+        raise DataError("--weights are for AlexNet: add --preset alexnet, or leave them out")
+    shape = {"channels": config.channels, "classes": len(config.classes), "size": config.size, "seed": config.seed}
+    if config.network == "strong":
+        return strong_network(**shape)
+    if config.network == "alexnet":
+        tensors = alexnet.read_weights(config.weights) if config.weights else None
+        net = alexnet.alexnet(**shape, variant=alexnet.variant_of(tensors) if tensors else "caffe")
+        if tensors:
+            print(alexnet.load_weights(net, tensors), "\n")
+        return net
+    return paper_network(**shape, padding=config.padding, variant=config.variant, mean_of=config.mean_of)
+
+
+def datasets(films: Sequence[Film], config: Config, root: Path, cache: Path) -> dict[str, tc.Dataset]:
+    """Each split's films as a Dataset of pixels 0 … 255, from one memory-mapped file."""
+    films = readable(films)
+    x = images(films, config, root, cache)
+    t = np.array([config.classes.index(film.label) if film.split else -1 for film in films])
+    sides = np.array([film.split for film in films])
+    return {side: tc.Dataset(x, t, np.flatnonzero(sides == side)) for side in collect.SPLITS}
+
+
+def readable(films: Sequence[Film]) -> list[Film]:
+    """The films whose file could be read, those left out of the split too: then all splits share one cache."""
+    return [film for film in films if film.sha256]
+
+
+def images(films: Sequence[Film], config: Config, root: Path, cache: Path) -> np.ndarray:
+    """The films' pixels (N, channels, H, W) uint8; grey repeated for every channel, without copying."""
+    settings = Settings(size=(config.size, config.size), clahe=config.clahe)
+    pixels = pixel_cache(root, films, settings, cache)
+    return np.broadcast_to(pixels[:, None], (len(pixels), config.channels, *pixels.shape[1:]))

@@ -1,0 +1,235 @@
+"""The training loop: epochs of batches, validation, history, exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinycnn import backend, storage
+from tinycnn.layers import ImageInput
+from tinycnn.layers.classification_output import checked_labels
+from tinycnn.runtime.device_loader import DeviceLoader
+from tinycnn.schedules import ConstantSchedule, Schedule
+from tinycnn.training.batch_statistics import population_statistics
+from tinycnn.training.class_priors import correct_class_priors
+from tinycnn.training.data import Augment, Batches, Dataset
+from tinycnn.training.evaluation import accuracy, evaluate
+from tinycnn.training.history import COLUMNS, Row
+from tinycnn.training.progress import Progress
+
+if TYPE_CHECKING:
+    from tinycnn.network import Sequential
+    from tinycnn.optimizers import Optimizer
+    from tinycnn.training.callbacks import Callback
+
+
+class Trainer:
+    """Trains a network: for every batch of every epoch one forward pass, one backward pass, one update.
+
+    Args:
+        net: the network. If its input layer is not fitted yet, its mean image is measured on the training images.
+        optimizer: such as SGDM.
+        schedule: the learning rate's multiplier for each epoch; constant by default.
+        callbacks: what else happens on the way, see `tinycnn.training.callbacks`.
+        batch_size: images a step.
+        drop_last: leave out an epoch's last, smaller batch.
+        balanced: show every class equally often, see `Batches`; at the end the probabilities are turned back to the
+            classes' own frequencies, see `correct_class_priors`.
+        augment: changes the training images of a batch, augment(x, generator) → x; never those of validation.
+        batch_norm: where batch norm's statistics for evaluation come from: "moving" averages gathered in training, or
+            one more pass over the whole training set at the end ("population", as in MATLAB before 2021).
+        validation_statistics: what batch norm uses when validating: its "moving" averages, or each "batch"'s own.
+        validation_every: validate every so many iterations; at the end of each epoch by default.
+        seed: of the order in which images are shown.
+        progress: whether to show a progress bar; by default, if there is a terminal to show it on.
+
+    Attributes:
+        history: one row (a dict with the keys of COLUMNS) an iteration.
+        epoch, iteration: how many are finished.
+        stopping: set it to True, in a callback for instance, and training ends after the current iteration.
+
+    >>> import numpy as np, tinycnn as tc
+    >>> net = tc.Sequential([tc.ImageInput((1, 8, 8)), tc.FullyConnected(2), tc.Softmax(), tc.ClassificationOutput()])
+    >>> x = np.random.default_rng(0).random((32, 1, 8, 8)); t = (x.mean(axis=(1, 2, 3)) > 0.5).astype(int)
+    >>> history = Trainer(net, tc.SGDM(lr=0.1), batch_size=16).fit((x, t), epochs=3)
+    >>> len(history)
+    6
+    """
+
+    def __init__(
+        self,
+        net: Sequential,
+        optimizer: Optimizer,
+        schedule: Schedule | None = None,
+        callbacks: Sequence[Callback] = (),
+        *,
+        batch_size: int = 64,
+        drop_last: bool = True,
+        balanced: bool = False,
+        augment: Augment | None = None,
+        batch_norm: str = "moving",
+        validation_statistics: str = "moving",
+        validation_every: int | None = None,
+        seed: int = 0,
+        progress: bool | None = None,
+    ):
+        if batch_norm not in ("moving", "population"):
+            raise ValueError(f'batch_norm is {batch_norm!r}: choose "moving" or "population"')
+        if validation_statistics not in ("moving", "batch"):
+            raise ValueError(f'validation_statistics is {validation_statistics!r}: choose "moving" or "batch"')
+        if validation_every is not None and validation_every < 1:
+            raise ValueError(f"validation_every is {validation_every!r}: give a whole number of iterations, or None")
+        self.net, self.optimizer, self.schedule = net, optimizer, schedule or ConstantSchedule()
+        self.callbacks = list(callbacks)
+        self.batch_size, self.drop_last, self.batch_norm = batch_size, drop_last, batch_norm
+        self.balanced, self.augment, self.validation_statistics = balanced, augment, validation_statistics
+        self.validation_every, self.seed, self.progress = validation_every, seed, progress
+        self.history: list[Row] = []
+        self.epoch = self.iteration = self.epochs = 0
+        self.seconds = 0.0
+        self.stopping = False
+        self.ended = False  # whether what comes after the last epoch has been done
+
+    def fit(self, train: Any, validation: Any = None, epochs: int = 20) -> list[Row]:
+        """Train until `epochs` epochs are finished, those before a resume included; returns the history.
+
+        Args:
+            train: a Dataset or a pair (images (N, C, H, W), labels (N,)).
+            validation: likewise, or None.
+            epochs: how often each training image is shown.
+
+        Raises:
+            ValueError: for data that does not fit the network.
+            FloatingPointError: when the loss is no longer a number.
+        """
+        data = self._checked(train)
+        held_out = None if validation is None else self._checked(validation)
+        batches = Batches(
+            data,
+            self.batch_size,
+            drop_last=self.drop_last,
+            balanced=self.balanced,
+            augment=self.augment,
+            seed=self.seed,
+            dtype=self.net.dtype,
+        )
+        self._fit_input(data)
+        self.epochs, self.stopping = epochs, False
+        started = time.monotonic() - self.seconds
+        self._tell("on_train_begin")
+        loader = DeviceLoader(self.net.device)
+        remaining = max(0, epochs - self.epoch) * len(batches)
+        with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
+            while self.epoch < epochs and not self.stopping:
+                self._run_epoch(batches, held_out, loader, started, bar)
+        if self.iteration and not self.ended:
+            self._end(data)
+        self._tell("on_train_end")
+        return self.history
+
+    def _end(self, data: Dataset) -> None:
+        if self.batch_norm == "population":
+            population_statistics(self.net, data, self.batch_size, balanced=self.balanced, augment=self.augment)
+        if self.balanced:
+            correct_class_priors(self.net, data.labels)
+        self.ended = True
+
+    def _run_epoch(
+        self, batches: Batches, validation: Dataset | None, loader: DeviceLoader, started: float, bar: Progress
+    ) -> None:
+        self.ended = False
+        self.optimizer.lr_scale = self.schedule(self.epoch + 1, self.epochs)
+        for step, (x, t, labels) in enumerate(loader.epoch(batches, self.epoch + 1), start=1):
+            # The loss is read here, in every iteration, so that callbacks and errors meet the network as this very
+            # iteration left it. The wait costs little: the next batch is on its way to the GPU meanwhile.
+            loss, p = self.net.train_step(x, t, self.optimizer, return_output=True, checked=loader.checked)
+            self.iteration += 1
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss} at iteration {self.iteration}: lower the learning rate (now "
+                    f"{self.optimizer.lr * self.optimizer.lr_scale:g}) or clip gradients with max_grad_norm"
+                )
+            row: Row = dict.fromkeys(COLUMNS)
+            row.update(
+                epoch=self.epoch + 1,
+                iteration=self.iteration,
+                loss=loss,
+                accuracy=accuracy(p, labels),
+                learning_rate=self.optimizer.lr * self.optimizer.lr_scale,
+            )
+            every = self.validation_every
+            due = self.iteration % every == 0 if every else step == len(batches)
+            if validation is not None and due:
+                result = evaluate(self.net, validation, self.batch_size, statistics=self.validation_statistics)
+                row.update(validation_loss=result.loss, validation_accuracy=result.accuracy)
+            self.seconds = row["seconds"] = time.monotonic() - started
+            self.history.append(row)
+            self._tell("on_iteration_end")
+            bar.update(1, note=f"epoch {row['epoch']}/{self.epochs}  loss {loss:.4f}")
+            if self.stopping:
+                break
+        self.epoch += 1
+        self._tell("on_epoch_end")
+
+    def _checked(self, data: Any) -> Dataset:
+        """`data` as a Dataset that fits the network: better said now than after an epoch."""
+        data = Dataset.of(data)
+        if data.x.shape[1:] != self.net.input_shape:
+            raise ValueError(
+                f"the images have shape {data.x.shape}, but the network takes images (N, "
+                f"{', '.join(map(str, self.net.input_shape))}): channels come before height and width"
+            )
+        checked_labels(data.labels, len(data), self.net.classes)
+        return data
+
+    def _fit_input(self, data: Dataset) -> None:
+        layer = self.net.layers[0]
+        if isinstance(layer, ImageInput) and not layer.fitted:
+            layer.fit(data.images())
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Write the network, and all it takes to go on exactly from here, into a file that `tinycnn.load` reads too.
+
+        Raises:
+            OSError: when the file cannot be written; an existing one is then left as it was.
+        """
+        memory = {f"optimizer/{name}": backend.to_device(array, "cpu") for name, array in self.optimizer.state.items()}
+        progress = {
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "history": self.history,
+            "ended": self.ended,
+            "steps": self.optimizer.steps,
+            "generator": self.net.rng.bit_generator.state,
+        }
+        storage.save_network(self.net, path, memory, {"training": json.dumps(progress)})
+
+    def resume(self, path: str | Path) -> None:
+        """Go back to the state that `save_checkpoint(path)` saved; `fit` then continues with the same bits.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when it is damaged, holds no training state, or belongs to another network.
+        """
+        tensors, metadata = storage.load_file(path)
+        if "training" not in metadata:
+            raise ValueError(f"{path} holds no training state: resume from a checkpoint such as last.safetensors")
+        progress = json.loads(metadata["training"])
+        prefix = "optimizer/"
+        self.net.load_state_dict({name: array for name, array in tensors.items() if not name.startswith(prefix)})
+        self.net.rng.bit_generator.state = progress["generator"]
+        self.optimizer.state = {
+            name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)
+        }
+        self.optimizer.steps = progress["steps"]
+        self.epoch, self.iteration = progress["epoch"], progress["iteration"]
+        self.seconds, self.history, self.ended = progress["seconds"], progress["history"], progress["ended"]
