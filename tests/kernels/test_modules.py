@@ -16,7 +16,7 @@ from tinycnn.runtime import memory, threads
 PUBLIC = [
     name
     for name, value in vars(reference).items()
-    if inspect.isfunction(value) and value.__module__ == reference.__name__ and not name.startswith("_")
+    if inspect.isfunction(value) and value.__module__.startswith(reference.__name__) and not name.startswith("_")
 ]
 
 

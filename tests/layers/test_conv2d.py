@@ -115,7 +115,9 @@ def test_algorithms_agree_and_im2col_is_the_textbooks(monkeypatch):
             [tc.ImageInput((3, 9, 8)), tc.Conv2D(4, (3, 2), stride=(2, 1), algorithm=algorithm)], dtype=np.float64
         )
         if algorithm == "im2col":  # its columns are really made
-            monkeypatch.setattr("tinycnn.kernels.reference.im2col", spy := Spy(tc.kernels.named("reference").im2col))
+            monkeypatch.setattr(
+                "tinycnn.kernels.reference.conv.im2col", spy := Spy(tc.kernels.named("reference").im2col)
+            )
         results[algorithm] = [net.forward(x, training=True), net.backward(dy), *net.gradients().values()]
     assert spy.calls == 2  # forward and weight gradient
     for algorithm in ("direct", "im2col"):

@@ -154,7 +154,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_lock():
 
 
 def test_exit_is_silent():
-    code = "from tinycnn.runtime import memory; import numpy; a = memory.empty((10**6,), numpy.float32); b = [a]; b.append(b)"
+    code = "from tinycnn.runtime import memory; a = memory.empty((10**6,), 'float32'); b = [a]; b.append(b)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 Pair = tuple[int, int]
 Padding = tuple[int, int, int, int]  # top, bottom, left, right
 
@@ -22,3 +24,10 @@ def output_shape(shape: Pair, kernel: Pair, stride: Pair, padding: Padding, dila
         output_size(shape[0], kernel[0], stride[0], top + bottom, dilation[0]),
         output_size(shape[1], kernel[1], stride[1], left + right, dilation[1]),
     )
+
+
+def window_pixel(x: Any, i: int, j: int, output: Pair, stride: Pair, dilation: Pair) -> Any:
+    """The view of padded x that holds pixel (i, j) of every window: (N, C, OH, OW)."""
+    top, left = i * dilation[0], j * dilation[1]
+    bottom, right = top + output[0] * stride[0], left + output[1] * stride[1]
+    return x[:, :, top : bottom : stride[0], left : right : stride[1]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 2  # equal steps in a row before the one that is recorded: by then all kernels are compiled and loaded
 # Attributes that replays read anew, or that last for a step only, or whose arrays are looked at one by one.
-LIVE = ("lr", "lr_scale", "steps", "cache", "memory", "parameters", "gradients", "state", "rng")
+LIVE = ("lr", "lr_scale", "steps", "cache", "parameters", "gradients", "state", "rng")
 SETTINGS = (bool, int, float, str, tuple, list, dict)
 
 

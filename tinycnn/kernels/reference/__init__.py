@@ -1,0 +1,79 @@
+"""Every operation as a page to teach from: plain array code that runs on NumPy and on CuPy arrays alike.
+
+This package is the textbook, the oracle that the fast kernels are tested against, and the fallback for what they do
+not cover. Each function has a twin of the same name and arguments in `tinycnn.kernels.cpu` and `tinycnn.kernels.gpu`.
+
+Shapes: N images, C channels, H × W pixels in, OH × OW pixels out, O filters of KH × KW, D features, K classes.
+`stride` and `dilation` are (vertical, horizontal); `padding` is (top, bottom, left, right).
+"""
+
+from tinycnn.kernels.reference.activation import relu_backward, relu_forward
+from tinycnn.kernels.reference.conv import (
+    col2im,
+    conv2d_backward_bias,
+    conv2d_backward_input,
+    conv2d_backward_weight,
+    conv2d_forward,
+    im2col,
+)
+from tinycnn.kernels.reference.dense import (
+    dropout_backward,
+    dropout_forward,
+    fully_connected_backward,
+    fully_connected_forward,
+)
+from tinycnn.kernels.reference.input import all_finite, image_input_forward
+from tinycnn.kernels.reference.loss import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    log_softmax_forward,
+    softmax_backward,
+    softmax_forward,
+)
+from tinycnn.kernels.reference.norm import (
+    batch_norm_backward,
+    batch_norm_forward,
+    batch_norm_statistics,
+    cross_channel_norm_backward,
+    cross_channel_norm_forward,
+)
+from tinycnn.kernels.reference.pool import (
+    average_pool2d_backward,
+    average_pool2d_forward,
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
+from tinycnn.kernels.reference.update import adam_update, sgdm_update
+
+__all__ = [
+    "adam_update",
+    "all_finite",
+    "average_pool2d_backward",
+    "average_pool2d_forward",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_norm_statistics",
+    "col2im",
+    "conv2d_backward_bias",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
+    "conv2d_forward",
+    "cross_channel_norm_backward",
+    "cross_channel_norm_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "fully_connected_backward",
+    "fully_connected_forward",
+    "im2col",
+    "image_input_forward",
+    "log_softmax_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
+    "relu_backward",
+    "relu_forward",
+    "sgdm_update",
+    "softmax_backward",
+    "softmax_forward",
+]
