@@ -173,7 +173,10 @@ def test_layers_without_weights_may_share_a_name():
     ],
 )
 def test_no_output_layer_no_loss(call):
-    with pytest.raises(ValueError, match="does not end in ClassificationOutput, so it has no loss: add that layer"):
+    with pytest.raises(
+        ValueError,
+        match="does not end in an output layer such as ClassificationOutput, so it has no loss: add that layer",
+    ):
         call(chain(tc.Flatten()))
 
 

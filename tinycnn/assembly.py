@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.layers import ClassificationOutput, ImageInput, Layer, Softmax
+from tinycnn.layers import ClassificationOutput, InputLayer, Layer, Softmax
 from tinycnn.layers.base import Shape
 
 
 def assemble(layers: list[Layer], dtype: np.dtype[Any], rng: np.random.Generator) -> list[Shape]:
     """Name and build each layer for what the one before puts out; returns the output shapes."""
-    if not layers or not isinstance(layers[0], ImageInput):
+    if not layers or not isinstance(layers[0], InputLayer):
         raise ValueError("a network begins with ImageInput((channels, height, width)), which sets the layers' sizes")
     if len({id(layer) for layer in layers}) < len(layers):
         raise ValueError("a layer object appears twice in the list: make a new layer for each place")
@@ -23,8 +23,8 @@ def assemble(layers: list[Layer], dtype: np.dtype[Any], rng: np.random.Generator
         try:
             if isinstance(layer, ClassificationOutput) and not isinstance(before, Softmax):
                 raise ValueError("needs probabilities: put Softmax before it")
-            if isinstance(layer, ImageInput) and before is not None:
-                raise ValueError("an ImageInput can only be the first layer")
+            if isinstance(layer, InputLayer) and before is not None:
+                raise ValueError("an input layer can only be the first layer")
             output = layer.output_shape(shape)
         except ValueError as error:
             raise ValueError(

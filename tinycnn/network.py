@@ -12,10 +12,9 @@ import numpy as np
 
 from tinycnn import backend, storage
 from tinycnn.assembly import assemble
-from tinycnn.layers import ClassificationOutput, Dropout, ImageInput, Layer
+from tinycnn.checks import as_array, checked_pixels
+from tinycnn.layers import Dropout, ImageInput, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
-from tinycnn.layers.classification_output import checked_labels
-from tinycnn.layers.image_input import checked_pixels
 from tinycnn.runtime import fusion, memory_errors
 from tinycnn.runtime.cuda_graph import Recorder
 from tinycnn.summary import Summary, summarize
@@ -160,7 +159,7 @@ class Sequential:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give a whole number of at least 1")
-        x = x if hasattr(x, "dtype") else np.asarray(x)
+        x = as_array(x)
         outputs = []
         for start in range(0, len(x), batch_size):
             y = self._checked_images(x[start : start + batch_size], start)
@@ -312,12 +311,15 @@ class Sequential:
             layer.gradients = {}
 
     def _output_layer(self) -> Any:
-        if not isinstance(self.layers[-1], ClassificationOutput):
-            raise ValueError("this network does not end in ClassificationOutput, so it has no loss: add that layer")
+        if not isinstance(self.layers[-1], OutputLayer):
+            raise ValueError(
+                "this network does not end in an output layer such as ClassificationOutput, so it has no loss: "
+                "add that layer"
+            )
         return self._exact_plan[-1]
 
     def _upstream(self, t: Array) -> Array:
-        if isinstance(self.layers[-1], ClassificationOutput):
+        if isinstance(self.layers[-1], OutputLayer):
             return self._checked_labels(t, self._batch)
         self._array_module(t)
         output = (self._batch, *self.shapes[-1])
@@ -326,7 +328,9 @@ class Sequential:
         return t.astype(self.dtype, copy=False)
 
     def _checked_labels(self, t: Array, n: int) -> Array:
-        t = checked_labels(t, n, self.classes)
+        self._output_layer()
+        output: Any = self.layers[-1]
+        t = output.targets(t, n, self.shapes[-1])
         self._array_module(t)
         return t
 
@@ -336,7 +340,7 @@ class Sequential:
 
     def _checked_images(self, x: Array, number: int = 0) -> Array:
         """x as an array of the network's dtype; `number` is what its first image is called in errors."""
-        x = x if hasattr(x, "dtype") else np.asarray(x)
+        x = as_array(x)
         if x.shape[1:] != self.input_shape:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, but the network takes images (N, "

@@ -1,6 +1,6 @@
 """The layers, a file each: forward and backward on one screen, mathematics only."""
 
-from tinycnn.layers.base import Layer
+from tinycnn.layers.base import InputLayer, Layer, OutputLayer
 from tinycnn.layers.batch_norm2d import BatchNorm2D
 from tinycnn.layers.classification_output import ClassificationOutput
 from tinycnn.layers.conv2d import Conv2D
@@ -24,8 +24,10 @@ __all__ = [
     "FullyConnected",
     "GlobalAveragePool2D",
     "ImageInput",
+    "InputLayer",
     "Layer",
     "MaxPool2D",
+    "OutputLayer",
     "ReLU",
     "Softmax",
 ]

@@ -74,6 +74,38 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
+class InputLayer(Layer):
+    """The first layer of a network: it says what one sample looks like, and may measure the training data.
+
+    Attributes:
+        shape: of one sample, (C, H, W) for images, without the batch axis.
+        fitted: whether everything that has to be measured has been.
+    """
+
+    shape: Shape
+    fitted: bool
+
+
+class OutputLayer(Layer):
+    """The last layer of a network that can be trained: the loss begins here.
+
+    `forward` passes the network's output y through. `backward` takes the targets t in place of dy, since this is where
+    the loss begins, and returns dloss/dy.
+    """
+
+    def targets(self, t: Any, n: int, output_shape: Shape) -> Array:
+        """t as an array that `loss` and `backward` take, after checking it against n outputs of `output_shape`.
+
+        Raises:
+            ValueError, TypeError: saying which target is wrong.
+        """
+        raise NotImplementedError
+
+    def loss(self, y: Array, t: Array) -> Array:
+        """The mean loss of the outputs y with targets t, a scalar array."""
+        raise NotImplementedError
+
+
 def pair(value: int | Sequence[int], argument: str, smallest: int = 1) -> tuple[int, int]:
     """(value, value) for a number, a pair as it is; ValueError naming `argument` for anything else."""
     vertical_horizontal = tuple(value) if isinstance(value, Sequence) else (value, value)

@@ -11,10 +11,11 @@ import numpy as np
 
 from tinycnn import kernels
 from tinycnn.backend import get_array_module
-from tinycnn.layers.base import Array, Layer, Shape
+from tinycnn.checks import checked_labels
+from tinycnn.layers.base import Array, OutputLayer, Shape
 
 
-class ClassificationOutput(Layer):
+class ClassificationOutput(OutputLayer):
     """Cross-entropy: loss = −Σ_n w[t_n] · log p[n, t_n] / Σ_n w[t_n], the mean of −log p where all w are equal.
 
     forward passes probabilities p (N, K) through. backward takes the integer labels t (N,) in place of dy, since this
@@ -51,6 +52,9 @@ class ClassificationOutput(Layer):
         self.cache = x
         return x
 
+    def targets(self, t: Any, n: int, output_shape: Shape) -> Array:
+        return checked_labels(t, n, output_shape[0])
+
     def loss(self, p: Array, t: Array) -> Array:
         """The mean cross-entropy of probabilities p (N, K) with labels t (N,)."""
         xp = get_array_module(p)
@@ -77,24 +81,3 @@ class ClassificationOutput(Layer):
 def _array(xp: ModuleType, numbers: tuple[float, ...], dtype: np.dtype[Any]) -> Array:
     """The numbers as an array, made once: copying them to a GPU in every step would not do in a recording."""
     return xp.asarray(numbers, dtype)
-
-
-def checked_labels(t: Any, n: int, classes: int) -> Array:
-    """t as an integer array (N,), after making sure that it holds one label of 0 … classes − 1 an image.
-
-    Raises:
-        ValueError, TypeError: saying which label is wrong.
-    """
-    t = t if hasattr(t, "dtype") else np.asarray(t)
-    if t.dtype.kind not in "iu":
-        raise TypeError(f"labels t have dtype {t.dtype}: give whole numbers 0 … {classes - 1}, such as t.astype(int)")
-    if t.shape != (n,):
-        raise ValueError(f"labels t have shape {tuple(t.shape)}, but there are {n} images: give shape ({n},)")
-    wrong = (t < 0) | (t >= classes)
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise ValueError(
-            f"label t[{first}] is {int(t[first])}, but the network has {classes} classes: "
-            f"labels must be 0 … {classes - 1}"
-        )
-    return t

@@ -9,12 +9,12 @@ import numpy as np
 
 from tinycnn import kernels
 from tinycnn.backend import get_array_module
-from tinycnn.layers.base import Array, Layer, Shape
+from tinycnn.layers.base import Array, InputLayer, Shape
 
 NORMALIZATIONS = ("none", "zerocenter", "zscore")
 
 
-class ImageInput(Layer):
+class ImageInput(InputLayer):
     """The first layer of a network: y = x ("none"), x − mean ("zerocenter") or (x − mean) / std ("zscore").
 
     mean and std are images: each pixel's own over the training set, or all the same in a channel. They are state, saved
@@ -94,18 +94,3 @@ class ImageInput(Layer):
 
     def backward(self, dy: Array) -> Array:
         return dy / self.state["std"] if self.normalization == "zscore" else dy
-
-
-def checked_pixels(x: Array, number: int = 0) -> Array:
-    """x (N, C, H, W) itself, after making sure that no pixel is NaN or infinite; its first image is called `number`.
-
-    Raises:
-        ValueError: naming the first image that has one.
-    """
-    if x.dtype.kind not in "biu" and not kernels.for_array(x).all_finite(x):
-        image = number + int((~get_array_module(x).isfinite(x)).any(axis=(1, 2, 3)).argmax())
-        raise ValueError(
-            f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
-            "for instance with numpy.nan_to_num"
-        )
-    return x

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tinycnn import backend
+from tinycnn.checks import checked_pixels
 from tinycnn.layers.base import Array
-from tinycnn.layers.image_input import checked_pixels
 from tinycnn.training.data import AHEAD, Batches
 
 ALIGNMENT = 256  # bytes; where CUDA's own allocations begin

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import backend, storage
+from tinycnn.checks import checked_labels
 from tinycnn.layers import ImageInput
-from tinycnn.layers.classification_output import checked_labels
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.schedules import ConstantSchedule, Schedule
 from tinycnn.training.batch_statistics import population_statistics
