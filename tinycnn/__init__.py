@@ -10,6 +10,7 @@ from tinycnn.gradcheck import gradcheck
 from tinycnn.layers import (
     AveragePool2D,
     BatchNorm2D,
+    Block,
     ClassificationOutput,
     Conv2D,
     CrossChannelNorm,
@@ -18,16 +19,19 @@ from tinycnn.layers import (
     FullyConnected,
     GlobalAveragePool2D,
     ImageInput,
+    InputLayer,
     Layer,
     MaxPool2D,
+    OutputLayer,
     ReLU,
+    Residual,
     Softmax,
 )
+from tinycnn.loading import load
 from tinycnn.network import Sequential
 from tinycnn.optimizers import SGDM, Adam, Optimizer
 from tinycnn.runtime.threads import get_num_threads, set_num_threads
 from tinycnn.schedules import ConstantSchedule, CosineSchedule, PiecewiseSchedule
-from tinycnn.storage import load
 from tinycnn.training import callbacks
 from tinycnn.training.batch_statistics import population_statistics
 from tinycnn.training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, TrainingTable
@@ -43,6 +47,7 @@ __all__ = [
     "AveragePool2D",
     "BatchNorm2D",
     "Batches",
+    "Block",
     "CSVLog",
     "Callback",
     "Checkpoint",
@@ -58,11 +63,14 @@ __all__ = [
     "FullyConnected",
     "GlobalAveragePool2D",
     "ImageInput",
+    "InputLayer",
     "Layer",
     "MaxPool2D",
     "Optimizer",
+    "OutputLayer",
     "PiecewiseSchedule",
     "ReLU",
+    "Residual",
     "Sequential",
     "Softmax",
     "Trainer",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinycnn import backend, storage
-from tinycnn.assembly import assemble
-from tinycnn.checks import as_array, checked_pixels
-from tinycnn.layers import Dropout, ImageInput, Layer, OutputLayer
+from tinycnn import backend, checks, storage
+from tinycnn.layers import ImageInput, InputLayer, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
-from tinycnn.runtime import fusion, memory_errors
+from tinycnn.layers.block import Block, assemble, check_layers, named, output_shapes
+from tinycnn.runtime import fusion, inference, train_step
 from tinycnn.runtime.cuda_graph import Recorder
 from tinycnn.summary import Summary, summarize
 
@@ -23,23 +21,38 @@ if TYPE_CHECKING:
     from tinycnn.optimizers import Optimizer
 
 
-class Sequential:
+class StateMatch(NamedTuple):
+    """What `load_state_dict` did not find: names of the network without an array, and arrays without a place."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+class Sequential(Block):
     """A network of layers in a row, from an ImageInput to, usually, Softmax and ClassificationOutput.
 
+    Without an input layer it is a block: a layer to be put into another network, which hands down its input shape, seed
+    and dtype; its parameters are then called after it, "block_1.conv_1.weight". `net["conv_1"]` and `net[1]` are
+    layers; `net[:5]` is a network that shares the first five. Layers that already belong to a network keep their
+    weights, and whoever trains them, trains them for all.
+
     Args:
-        layers: the layers in order; the first is an ImageInput. Layers without a name get one from their type.
+        layers: the layers in order. Those without a name get one from their type.
         seed: of the one random generator that draws the weights and, later, the dropout masks.
         dtype: of parameters and activations: np.float32 to train, np.float64 to check gradients.
         fuse: whether runs of layers are computed by one fused layer; the results are equal.
+        name: of a block.
 
     Attributes:
         layers: the layers as they were given.
-        plan: what `train_step` runs, and `predict` in longer runs still: the same layers, or fused ones for some.
+        plan: what `train_step` runs: the same layers, or fused ones for some.
+        inference_plan: what `predict` runs, fused in longer runs still.
         shapes: each layer's output shape for one image.
         recorder: turns train steps on a GPU into replays of a recording; its `obstacle` says when and why not.
 
     Raises:
         ValueError: when the layers do not fit together, naming the layer, what it gets and what to change.
+        TypeError: for something that is no layer.
 
     >>> import tinycnn as tc
     >>> net = tc.Sequential([tc.ImageInput((1, 6, 6)), tc.Conv2D(2, 3, name="conv"), tc.ReLU(), tc.MaxPool2D(2),
@@ -48,26 +61,92 @@ class Sequential:
     (5, 3)
     >>> {name: array.shape for name, array in net.parameters().items()}
     {'conv.weight': (2, 1, 3, 3), 'conv.bias': (2,), 'fc.weight': (3, 8), 'fc.bias': (3,)}
+    >>> features = net[:4]
+    >>> features.forward(np.ones((5, 1, 6, 6))).shape, features["conv"] is net["conv"]
+    ((5, 2, 2, 2), True)
     """
 
-    def __init__(self, layers: Sequence[Layer], *, seed: int = 0, dtype: Any = np.float32, fuse: bool = True):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        seed: int = 0,
+        dtype: Any = np.float32,
+        fuse: bool = True,
+        name: str | None = None,
+    ):
+        super().__init__(name)
         self.layers = list(layers)
         self.seed, self.dtype, self.fuse = int(seed), _checked_dtype(dtype), fuse
-        self.rng = np.random.default_rng(seed)
-        self.shapes = assemble(self.layers, self.dtype, self.rng)
-        exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]
-        self._exact_plan = fusion.fuse(self.layers, exact if fuse else [])  # forward and backward: layers to look into
-        self.plan = fusion.fuse(self._exact_plan, fast if fuse else [])  # train_step
-        self._inference_plan = fusion.fuse(self.plan, [fusion.conv_blocks] if fuse else [])  # predict
-        self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
+        self.rng: np.random.Generator = np.random.default_rng(seed)
+        self.shapes: list[Shape] = []
+        self.plan: list[Layer] = []
+        self.inference_plan: list[Layer] = []
+        self._exact_plan: list[Layer] = []  # of forward and backward: layers to look into
+        self._caches: list[Any] = []  # what `forward` left in their caches
         self.recorder = Recorder()
+        self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
+        check_layers(self.layers)
+        first = self.layers[0]
+        shape = first.shape if isinstance(first, InputLayer) else first.input_shape
+        if shape:  # otherwise it is built as part of another network
+            self.build(shape, self.dtype, self.rng)
+            self.input_shape = shape
+
+    # --- Assembling ---
+
+    def build(self, input_shape: Shape, dtype: Any, rng: np.random.Generator) -> None:
+        generators = {id(layer.rng): layer.rng for _, layer in self.simple_layers() if layer.input_shape and layer.rng}
+        self.dtype = _checked_dtype(dtype)
+        self.shapes = assemble(self.layers, input_shape, self.dtype, rng)
+        self.rng = next(iter(generators.values())) if len(generators) == 1 else rng
+        for _, layer in self.simple_layers():
+            if layer.rng is not None:
+                layer.rng = self.rng  # shared layers go on drawing from the generator that they drew from before
+        self._planned = list(self.layers)
+        exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]
+        self._exact_plan = fusion.fuse(fusion.unrolled(self.layers), exact if self.fuse else [])
+        self.plan = fusion.fuse(self._exact_plan, fast if self.fuse else [])
+        self.inference_plan = fusion.fuse(self.plan, [fusion.conv_blocks] if self.fuse else [])
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        return named(self.layers)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return output_shapes(self.layers, input_shape)[-1]
+
+    def unrolled(self) -> list[Layer]:
+        return fusion.unrolled(self.layers) if type(self) is Sequential else [self]
+
+    def config(self) -> dict[str, Any]:
+        return {"layers": self.layers, "name": self.name}  # seed and dtype come from the network around a block
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        """A layer, by number or name ("block_1.conv_1" for one inside a block); or, for a slice, a network of some.
+
+        Raises:
+            IndexError, KeyError: when there is no such layer, or several have that name.
+        """
+        if isinstance(key, slice):
+            if not self.layers[key]:
+                raise IndexError(f"net[{key.start}:{key.stop}] holds no layers: the network has {len(self)}")
+            return Sequential(self.layers[key], seed=self.seed, dtype=self.dtype, fuse=self.fuse)
+        if not isinstance(key, str):
+            return self.layers[key]
+        found = [layer for name, layer in self.named_layers() if name == key]
+        if len(found) != 1:
+            names = ", ".join(repr(name) for name, _ in self.named_layers())
+            problem = f"several layers are called {key!r}: use a number" if found else f"no layer is called {key!r}"
+            raise KeyError(f"{problem}; there are {names}")
+        return found[0]
 
     # --- Computing ---
-
-    @property
-    def input_shape(self) -> Shape:
-        """(C, H, W) of one image."""
-        return self.shapes[0]
 
     @property
     def classes(self) -> int:
@@ -83,29 +162,40 @@ class Sequential:
         Raises:
             ValueError: for a wrong shape, or for NaN or infinite pixels.
         """
-        x = self._checked_images(x)
+        x = self.checked_images(x)
         self._batch = len(x)
         for layer in self._exact_plan:
             x = layer.forward(x, training)
+        self._caches = [layer.cache for layer in self._exact_plan]
         return x
 
     def loss(self, p: Array, t: Array) -> float:
-        """The mean cross-entropy of probabilities p (N, classes) with integer labels t (N,).
+        """The mean loss of outputs p (N, classes) with targets t: labels (N,) for ClassificationOutput.
 
         Raises:
-            ValueError: for labels out of range, or a network that does not end in ClassificationOutput.
+            ValueError: for labels out of range, or a network that does not end in an output layer.
         """
         output = self._output_layer()
-        return float(output.loss(p, self._checked_labels(t, len(p))))
+        p = checks.as_array(p)
+        return float(output.loss(p, self.checked_targets(t, len(p))))
 
     def backward(self, t: Array) -> Array:
         """Carry the gradient of the loss with labels t back to the images, after `forward`: dloss/dx (N, C, H, W).
 
-        Fills `gradients()`. For a network without ClassificationOutput t is dloss/dy, the gradient of whatever comes
-        after it, shaped like its output.
+        Fills `gradients()`. For a network without an output layer t is dloss/dy, the gradient of whatever comes after
+        it, shaped like its output.
+
+        Raises:
+            RuntimeError: when there was no `forward`, or another network has used one of the layers since.
         """
         if self._batch == 0:
             raise RuntimeError("there is nothing to go back through: call net.forward(x, training=True) first")
+        for layer, cache in zip(self._exact_plan, self._caches, strict=True):
+            if layer.cache is not cache:
+                raise RuntimeError(
+                    f"layer {layer.name!r} has been used since this network's forward, by another network that shares "
+                    "it: call net.forward(x, training=True) again"
+                )
         dy = self._upstream(t)
         for layer in reversed(self._exact_plan):
             dy = layer.backward(dy)
@@ -125,31 +215,18 @@ class Sequential:
             MemoryError: when the batch does not fit into the GPU's memory.
         """
         self._output_layer()
-        if not any(layer.learns() for layer in self.plan):
+        if not self.learns():
             raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
         if not checked:
-            x = self._checked_images(x)
-            t = self._checked_labels(t, len(x))
-        with memory_errors.explained(self, len(x), training=True):
-            step = self._step if self.device == "cpu" else partial(self.recorder.step, self)
-            loss, p = step(x, t, optimizer)
-            loss = float(loss)
+            x = self.checked_images(x)
+            t = self.checked_targets(t, len(x))
+        step = train_step.layer_by_layer if self._is_rewritten("forward", "backward", "loss") else train_step.fast
+        loss, p = step(self, x, t, optimizer)
         return (loss, p) if return_output else loss
 
     def _step(self, x: Array, t: Array, optimizer: Optimizer) -> tuple[Array, Array]:
-        """A train step's loss and output, without ever waiting for the device."""
-        first = next(i for i, layer in enumerate(self.plan) if layer.learns())
-        p, dy = x.astype(self.dtype, copy=False), t
-        for layer in self.plan:
-            p = layer.forward(p, training=True)
-        loss = self._output_layer().loss(p, t)
-        for layer in reversed(self.plan[first + 1 :]):
-            dy = layer.backward(dy)
-            layer.cache = None  # its memory can serve the layers that are still to come
-        self.plan[first].backward_parameters(dy)
-        self.clear_cache()
-        optimizer.step(self)
-        return loss, p
+        """What is recorded on a GPU: a step's loss and output, on checked arrays, without waiting for the device."""
+        return train_step.eager(self, x, t, optimizer)
 
     def predict(self, x: Array, batch_size: int = 64) -> Array:
         """Probabilities (N, classes) for images x (N, C, H, W) in evaluation mode, batch by batch; keeps nothing.
@@ -159,70 +236,25 @@ class Sequential:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give a whole number of at least 1")
-        x = as_array(x)
-        outputs = []
-        for start in range(0, len(x), batch_size):
-            y = self._checked_images(x[start : start + batch_size], start)
-            with memory_errors.explained(self, len(y), training=False):
-                for layer in self._inference_plan:
-                    y = layer.forward(y, training=False)
-                    layer.cache = None
-            outputs.append(y)
-        self.clear_cache()
-        if not outputs:
-            return backend.to_device(np.empty((0, *self.shapes[-1]), self.dtype), self.device)
-        return backend.get_array_module(outputs[0]).concatenate(outputs)
-
-    def observe(self, x: Array, track: bool = True) -> Array:
-        """The output for images x (N, C, H, W), normalized by the batch's own statistics, without dropout.
-
-        The batch norms take the statistics in, unless `track` is False; nothing else is kept.
-        """
-        before = (
-            None
-            if track
-            else {
-                full: arrays[name].copy()
-                for full, (arrays, name) in self._arrays().items()
-                if name.startswith("running_")
-            }
-        )
-        x = self._checked_images(x)
-        for layer in self.plan:
-            x = layer.forward(x, training=not isinstance(layer, Dropout))
-            layer.cache = None
-        self.clear_cache()
-        if before:
-            self.load_state_dict(before, strict=False)
-        return x
+        return inference.predict(self, checks.as_array(x), batch_size, fast=not self._is_rewritten("forward"))
 
     def clear_cache(self) -> None:
         """Let go of what `forward` kept for `backward`, which is most of a network's memory."""
         for layer in {*self.layers, *self._exact_plan, *self.plan}:
-            layer.cache = None
-        self._batch = 0
+            layer.clear_cache()
+        self._batch, self._caches = 0, []
+
+    def _is_rewritten(self, *methods: str) -> bool:
+        """Whether this network is of a subclass that computes some of this in its own way."""
+        return any(getattr(type(self), method) is not getattr(Sequential, method) for method in methods)
 
     # --- Parameters and state ---
-
-    def learnables(self) -> Iterator[tuple[str, Layer, str]]:
-        """(full name, layer, parameter's name in it) of each parameter, in order."""
-        for layer in self.layers:
-            for name in layer.parameters:
-                yield f"{layer.name}.{name}", layer, name
-
-    def parameters(self) -> dict[str, Array]:
-        """The learnable arrays themselves, by name: {"conv_1.weight": (O, C, KH, KW), "conv_1.bias": (O,), …}."""
-        return {full: layer.parameters[name] for full, layer, name in self.learnables()}
-
-    def gradients(self) -> dict[str, Array]:
-        """dloss/dparameter under the names of `parameters()`, as the last backward pass left them."""
-        return {full: layer.gradients[name] for full, layer, name in self.learnables() if name in layer.gradients}
 
     def _arrays(self) -> dict[str, tuple[dict[str, Array], str]]:
         """Where each array of the state dict lives: {full name: (the layer's dict, its name there)}."""
         return {
-            f"{layer.name}.{name}": (arrays, name)
-            for layer in self.layers
+            f"{full}.{name}": (arrays, name)
+            for full, layer in self.simple_layers()
             for arrays in (layer.parameters, layer.state)
             for name in arrays
         }
@@ -231,25 +263,36 @@ class Sequential:
         """Copies of all parameters and state, by name: what makes two networks of the same layers equal."""
         return {full: arrays[name].copy() for full, (arrays, name) in self._arrays().items()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Copy arrays from `state` into this network; the names and shapes are those of `state_dict()`, or PyTorch's.
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> StateMatch:
+        """Copy arrays from `state` into this network, by the names of `state_dict()`; returns what did not match.
+
+        Shapes are PyTorch's; so are the names where the layers are called alike (its "num_batches_tracked" are passed
+        over). `tc.from_torch` builds the network of a PyTorch module, with its weights.
+
+        Returns:
+            (missing, unexpected): names of this network that are not in `state`, and names in `state` that are not in
+            this network. Both are empty unless strict=False.
 
         Raises:
-            ValueError: for an unknown or (unless strict=False) a missing name, or a wrong shape; nothing is changed.
+            ValueError: for a missing or unexpected name (unless strict=False), for a wrong shape, or when no name
+                matches at all; nothing is changed.
         """
         places = self._arrays()
         state = {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
-        unknown, missing = sorted(state.keys() - places.keys()), sorted(places.keys() - state.keys())
-        if strict and (unknown or missing):
+        match = StateMatch(sorted(places.keys() - state.keys()), sorted(state.keys() - places.keys()))
+        if strict and any(match):
             raise ValueError(
-                f"the state does not belong to this network: missing {missing or 'none'}, unknown "
-                f"{unknown or 'none'}; with strict=False what matches is loaded and the rest left alone"
+                f"the state does not belong to this network: missing {match.missing or 'none'}, unexpected "
+                f"{match.unexpected or 'none'}; with strict=False what matches is loaded and the rest left alone"
             )
-        loaded = {
-            name: np.asarray(value.get() if hasattr(value, "get") else value)
-            for name, value in state.items()
-            if name in places
-        }
+        if places and len(match.missing) == len(places):
+            raise ValueError(
+                f"none of the state's names is one of this network's: it has {_some(match.unexpected)}, the network "
+                f"{_some(match.missing)}; rename them, or, for a PyTorch module, use "
+                "tc.from_torch(module, input_shape=(C, H, W))"
+            )
+        found = {name: value for name, value in state.items() if name in places}
+        loaded = {name: np.asarray(value.get() if hasattr(value, "get") else value) for name, value in found.items()}
         for name, value in loaded.items():
             arrays, key = places[name]
             if value.shape != arrays[key].shape:
@@ -257,9 +300,10 @@ class Sequential:
         for name, value in loaded.items():
             arrays, key = places[name]
             arrays[key][...] = backend.get_array_module(arrays[key]).asarray(value)
-        for layer in self.layers:
-            if isinstance(layer, ImageInput) and f"{layer.name}.mean" in loaded:
-                layer.fitted = bool(loaded[f"{layer.name}.mean"].any())  # all zeros: it was not fitted when saved
+        for full, layer in self.simple_layers():
+            if isinstance(layer, ImageInput) and f"{full}.mean" in loaded:
+                layer.fitted = bool(loaded[f"{full}.mean"].any())  # all zeros: it was not fitted when saved
+        return match
 
     def to(self, device: str) -> Sequential:
         """Move parameters and state to "cpu" or "cuda"; returns the network itself.
@@ -277,13 +321,16 @@ class Sequential:
         self.dtype = _checked_dtype(dtype)
         for arrays, name in self._arrays().values():
             arrays[name] = arrays[name].astype(self.dtype)
+        for _, layer in self.named_layers():
+            if isinstance(layer, Sequential):
+                layer.dtype = self.dtype
         self._discard_derived()
         return self
 
     @property
     def device(self) -> str:
         """Where the parameters live: "cpu" or "cuda"."""
-        groups = (group for layer in self.layers for group in (layer.parameters, layer.state))
+        groups = (group for _, layer in self.simple_layers() for group in (layer.parameters, layer.state))
         array = next((array for group in groups for array in group.values()), None)
         return "cpu" if array is None else backend.device_of(array)
 
@@ -296,51 +343,28 @@ class Sequential:
         storage.save_network(self, path)
 
     def summary(self) -> Summary:
-        """A table, to print: each layer's name, type, output shape, learnables and memory, and the totals."""
+        """A table, to print: each layer's name, type, output shape, parameters and memory, and the totals."""
         return summarize(self)
 
     def __repr__(self) -> str:
-        return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
+        layers = "".join(f"    {line}\n" for layer in self.layers for line in f"{layer!r},".splitlines())
+        return f"Sequential([\n{layers}]" + (f", name={self.name!r})" if self.name is not None else ")")
 
     # --- Checks ---
 
-    def _discard_derived(self) -> None:
-        self.clear_cache()
-        self.recorder = Recorder()
-        for layer in self.layers:
-            layer.gradients = {}
-
-    def _output_layer(self) -> Any:
-        if not isinstance(self.layers[-1], OutputLayer):
-            raise ValueError(
-                "this network does not end in an output layer such as ClassificationOutput, so it has no loss: "
-                "add that layer"
-            )
-        return self._exact_plan[-1]
-
-    def _upstream(self, t: Array) -> Array:
-        if isinstance(self.layers[-1], OutputLayer):
-            return self._checked_labels(t, self._batch)
-        self._array_module(t)
-        output = (self._batch, *self.shapes[-1])
-        if tuple(t.shape) != output:
-            raise ValueError(f"dloss/dy has shape {tuple(t.shape)}, but the network's output is {output}")
-        return t.astype(self.dtype, copy=False)
-
-    def _checked_labels(self, t: Array, n: int) -> Array:
-        self._output_layer()
-        output: Any = self.layers[-1]
-        t = output.targets(t, n, self.shapes[-1])
-        self._array_module(t)
-        return t
-
-    def _array_module(self, x: Array) -> ModuleType:
-        """numpy or cupy; TypeError unless x is on the network's device."""
-        return backend.get_array_module(x, *self.parameters().values())
-
-    def _checked_images(self, x: Array, number: int = 0) -> Array:
+    def checked_images(self, x: Any, number: int = 0) -> Array:
         """x as an array of the network's dtype; `number` is what its first image is called in errors."""
-        x = as_array(x)
+        if not self.input_shape:
+            raise RuntimeError(
+                "this block does not know what it will get: put it into a network that begins with "
+                "ImageInput((channels, height, width))"
+            )
+        if self.layers != self._planned:
+            raise RuntimeError(
+                "net.layers has been changed since the network was built: make a network of the new list, "
+                "tc.Sequential(net.layers), which keeps the weights"
+            )
+        x = checks.as_array(x)
         if x.shape[1:] != self.input_shape:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, but the network takes images (N, "
@@ -350,7 +374,42 @@ class Sequential:
             raise ValueError("x holds no images: give at least one")
         self._array_module(x)
         converted = x.astype(self.dtype, copy=False)
-        return converted if x.dtype.kind in "biu" else checked_pixels(converted, number)
+        return converted if x.dtype.kind in "biu" else checks.checked_pixels(converted, number)
+
+    def checked_targets(self, t: Any, n: int) -> Array:
+        """t as the output layer takes it for n images."""
+        output: Any = self.layers[-1]
+        t = output.targets(t, n, self.shapes[-1])
+        self._array_module(t)
+        return t
+
+    def _output_layer(self) -> Any:
+        if not isinstance(self.layers[-1], OutputLayer):
+            raise ValueError(
+                "this network does not end in an output layer such as ClassificationOutput, so it has no loss: "
+                "add that layer"
+            )
+        return self._exact_plan[-1]
+
+    def _upstream(self, t: Any) -> Array:
+        if isinstance(self.layers[-1], OutputLayer):
+            return self.checked_targets(t, self._batch)
+        t = checks.as_array(t)
+        self._array_module(t)
+        output = (self._batch, *self.shapes[-1])
+        if tuple(t.shape) != output:
+            raise ValueError(f"dloss/dy has shape {tuple(t.shape)}, but the network's output is {output}")
+        return t.astype(self.dtype, copy=False)
+
+    def _array_module(self, x: Array) -> ModuleType:
+        """numpy or cupy; TypeError unless x is on the network's device."""
+        return backend.get_array_module(x, *self.parameters().values())
+
+    def _discard_derived(self) -> None:
+        self.clear_cache()
+        self.recorder = Recorder()
+        for _, layer in self.simple_layers():
+            layer.gradients = {}
 
 
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
@@ -358,3 +417,7 @@ def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype is {dtype}: choose np.float32 or np.float64")
     return dtype
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "") if names else "none"

@@ -53,7 +53,7 @@ class Optimizer:
         clip = self._clip_factor(gradients)
         self.steps += 1
         changes, lr_factors, weight_decays = [], [], []
-        for name, layer, key in net.learnables():
+        for name, layer, key in net.parameter_places():
             weight = layer.parameters[key]
             gradient = gradients[name] if clip == 1 else gradients[name] * weight.dtype.type(clip)
             changes.append((weight, gradient, *(self._slot(f"{slot}/{name}", weight) for slot in self.slots)))

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn import layers as layer_types
 from tinycnn.layers import Layer
 
 if TYPE_CHECKING:
@@ -108,41 +107,21 @@ def save_network(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write `net` to `path`; `extra` arrays and `metadata` ride along, and `load` ignores them."""
-    layers = [{"type": type(layer).__name__, **layer.config()} for layer in net.layers]
-    description = {"layers": layers, "seed": net.seed, "dtype": net.dtype.name, "fuse": net.fuse}
+    layers = [_described(layer) for layer in net.layers]
+    description = {**kind_of(net), "layers": layers, "seed": net.seed, "dtype": net.dtype.name, "fuse": net.fuse}
     tensors = {name: array.get() if hasattr(array, "get") else array for name, array in net.state_dict().items()}
     save_file({**tensors, **(extra or {})}, path, {"tinycnn": json.dumps(description), **(metadata or {})})
 
 
-def load(path: str | Path, device: str = "cpu", custom_layers: Iterable[type[Layer]] = ()) -> Sequential:
-    """The network that `net.save(path)` wrote, on `device`.
+def _described(value: Any) -> Any:
+    """A layer as {"type": its class, its arguments …}, those inside it likewise; other values as they are."""
+    if isinstance(value, Layer):
+        return {**kind_of(value), **{name: _described(part) for name, part in value.config().items()}}
+    return [_described(part) for part in value] if isinstance(value, (list, tuple)) else value
 
-    Args:
-        path: the file.
-        device: "cpu" or "cuda".
-        custom_layers: layer classes of your own that the network uses.
 
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file is damaged, holds weights without layers, or uses a layer that is not known.
-    """
-    from tinycnn.network import Sequential
-
-    tensors, metadata = load_file(path)
-    if "tinycnn" not in metadata:
-        raise ValueError(
-            f"{path} holds weights but no tinycnn layers: build the network, then call "
-            "net.load_state_dict(tinycnn.storage.load_file(path)[0])"
-        )
-    description = json.loads(metadata["tinycnn"])
-    known = {name: getattr(layer_types, name) for name in layer_types.__all__}
-    known.update({custom.__name__: custom for custom in custom_layers})
-    layers = []
-    for config in description["layers"]:
-        kind = config.pop("type")
-        if kind not in known:
-            raise ValueError(f"{path} uses an unknown layer {kind!r}: pass its class in custom_layers")
-        layers.append(known[kind](**config))
-    net = Sequential(layers, seed=description["seed"], dtype=description["dtype"], fuse=description["fuse"])
-    net.load_state_dict({name: tensors[name] for name in net.state_dict() if name in tensors})
-    return net.to(device)
+def kind_of(layer: Layer) -> dict[str, str]:
+    """{"type": the class's name}, and its "module" if that is not tinycnn's."""
+    kind = type(layer)
+    origin = {} if kind.__module__.partition(".")[0] == "tinycnn" else {"module": kind.__module__}
+    return {"type": kind.__name__, **origin}

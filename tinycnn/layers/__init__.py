@@ -2,6 +2,7 @@
 
 from tinycnn.layers.base import InputLayer, Layer, OutputLayer
 from tinycnn.layers.batch_norm2d import BatchNorm2D
+from tinycnn.layers.block import Block
 from tinycnn.layers.classification_output import ClassificationOutput
 from tinycnn.layers.conv2d import Conv2D
 from tinycnn.layers.cross_channel_norm import CrossChannelNorm
@@ -11,11 +12,13 @@ from tinycnn.layers.fully_connected import FullyConnected
 from tinycnn.layers.image_input import ImageInput
 from tinycnn.layers.pool2d import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from tinycnn.layers.relu import ReLU
+from tinycnn.layers.residual import Residual
 from tinycnn.layers.softmax import Softmax
 
 __all__ = [
     "AveragePool2D",
     "BatchNorm2D",
+    "Block",
     "ClassificationOutput",
     "Conv2D",
     "CrossChannelNorm",
@@ -29,5 +32,6 @@ __all__ = [
     "MaxPool2D",
     "OutputLayer",
     "ReLU",
+    "Residual",
     "Softmax",
 ]

@@ -23,8 +23,11 @@ class Layer:
         gradients: dloss/dparameter by the same names, filled by `backward`.
         state: arrays that are saved but not learned by gradient, such as running means.
         cache: what `forward` leaves for `backward`; None when there is nothing to go back through.
+        input_shape: of one sample, what the layer was built for; empty while it is in no network.
     """
 
+    input_shape: Shape = ()
+    rng: np.random.Generator | None = None  # of a layer that draws: all those of a network share one generator
     lr_factors: Mapping[str, float] = {}  # parameter name → multiplier of the learning rate; 1 where absent
     l2_factors: Mapping[str, float] = {}  # parameter name → multiplier of the weight decay; see `l2_factor`
 
@@ -34,6 +37,9 @@ class Layer:
         self.gradients: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self.cache: Any = None
+
+    def check_before(self, before: Layer | None) -> None:
+        """ValueError where this layer cannot come right after `before` (None at the start), whatever the shapes."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of y for one x of `input_shape`, batch axis left out; ValueError where it cannot work."""
@@ -46,12 +52,20 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, dy: Array) -> Array:
-        """Fill `gradients` and return dx. Changes neither dy nor what `forward` cache, so it may be called again."""
+        """Fill `gradients` and return dx. Changes neither dy nor what `forward` kept, so it may be called again."""
         raise NotImplementedError
 
     def backward_parameters(self, dy: Array) -> None:
         """Fill `gradients` only: for the first learning layer, whose dx nobody needs."""
         self.backward(dy)
+
+    def unrolled(self) -> list[Layer]:
+        """The layers that computing this one comes down to: itself, or those of a plain row of layers."""
+        return [self]
+
+    def clear_cache(self) -> None:
+        """Let go of what `forward` kept for `backward`."""
+        self.cache = None
 
     def learns(self) -> bool:
         """Whether there is anything in this layer for an optimizer to change."""
@@ -84,6 +98,10 @@ class InputLayer(Layer):
 
     shape: Shape
     fitted: bool
+
+    def check_before(self, before: Layer | None) -> None:
+        if before is not None:
+            raise ValueError("an input layer can only be the first; of a network that begins with one, take net[1:]")
 
 
 class OutputLayer(Layer):

@@ -12,7 +12,8 @@ import numpy as np
 from tinycnn import kernels
 from tinycnn.backend import get_array_module
 from tinycnn.checks import checked_labels
-from tinycnn.layers.base import Array, OutputLayer, Shape
+from tinycnn.layers.base import Array, Layer, OutputLayer, Shape
+from tinycnn.layers.softmax import Softmax
 
 
 class ClassificationOutput(OutputLayer):
@@ -40,6 +41,10 @@ class ClassificationOutput(OutputLayer):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
         if self.class_weights is not None and (min(self.class_weights) < 0 or max(self.class_weights) == 0):
             raise ValueError(f"class_weights is {class_weights!r}: give numbers ≥ 0, at least one above 0")
+
+    def check_before(self, before: Layer | None) -> None:
+        if not isinstance(before, Softmax):
+            raise ValueError("needs probabilities: put Softmax before it")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:

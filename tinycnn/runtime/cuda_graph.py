@@ -30,10 +30,12 @@ class Recorder:
     row. New contents of the same arrays, as from `load_state_dict`, and new learning rates need no new recording.
 
     Attributes:
+        enabled: set it to False, and every step runs one by one.
         obstacle: why the last step was not a replay; empty when it was one.
     """
 
     def __init__(self) -> None:
+        self.enabled = True
         self.obstacle = "no step was made on a GPU yet"
         self._recording: Recording | None = None
         self._recorded: _Circumstances | None = None  # what the recording holds for
@@ -43,7 +45,10 @@ class Recorder:
         self._reason = ""
 
     def step(self, net: Sequential, x: Array, t: Array, optimizer: Optimizer) -> tuple[Array, Array]:
-        """What `net._step(x, t, optimizer)` does and returns."""
+        """What the network's step one by one does and returns."""
+        if not self.enabled:
+            self.obstacle = "recording is switched off"
+            return net._step(x, t, optimizer)
         if self._recorded is not None and self._recorded.hold(net, x, t, optimizer):
             self.obstacle = ""
             optimizer.steps += 1
@@ -78,7 +83,7 @@ class Recorder:
             self._failed, self._reason = self._last, f"a step could not be recorded: {error or type(error).__name__}"
             return self._reason
         self._recorded, self._inputs = self._last, inputs
-        self._gradients = [dict(layer.gradients) for layer in net.layers]
+        self._gradients = [dict(layer.gradients) for _, layer in net.simple_layers()]
         return ""
 
     def _replay(self, net: Sequential, x: Array, t: Array) -> tuple[Array, Array]:
@@ -86,7 +91,7 @@ class Recorder:
         for place, array in zip(self._inputs, (x, t), strict=True):
             place[...] = array
         loss, p = self._recording()
-        for layer, gradients in zip(net.layers, self._gradients, strict=True):
+        for (_, layer), gradients in zip(net.simple_layers(), self._gradients, strict=True):
             layer.gradients = dict(gradients)
         return loss, p.copy()  # the next replay writes over p
 
@@ -100,7 +105,7 @@ class _Circumstances:
     def __init__(self, net: Sequential, x: Array, t: Array, optimizer: Optimizer):
         self._step = _step_values(net, x, t, optimizer)
         self._arrays = [list(group.values()) for group in _array_groups(net, optimizer)]
-        self._settings = [_settings(holder) for holder in (optimizer, *net.layers)]
+        self._settings = [_settings(holder) for holder in (optimizer, *(layer for _, layer in net.simple_layers()))]
 
     def hold(self, net: Sequential, x: Array, t: Array, optimizer: Optimizer) -> bool:
         """Whether this step would be recorded in the same way. Asked in every step, so it has to be quick."""
@@ -120,7 +125,7 @@ def _step_values(net: Sequential, x: Array, t: Array, optimizer: Optimizer) -> l
 
 def _array_groups(net: Sequential, optimizer: Optimizer) -> Iterator[Mapping[str, Array]]:
     yield optimizer.state
-    for layer in net.layers:
+    for _, layer in net.simple_layers():
         yield layer.parameters
         yield layer.state
 
@@ -142,7 +147,8 @@ def _obstacle(net: Sequential, x: Array, optimizer: Optimizer) -> str:
         return "clipping gradients takes their norm to the host in every step"
     if kernels.for_array(x) is not kernels.named("gpu"):
         return "the kernels in use are not those for the GPU"
-    own = next((part for part in (optimizer, *net.layers) if not type(part).__module__.startswith("tinycnn.")), None)
+    parts = (optimizer, *(layer for _, layer in net.named_layers()))
+    own = next((part for part in parts if not type(part).__module__.startswith("tinycnn.")), None)
     if own is not None:
         return f"{type(own).__name__} is not tinycnn's: its Python may have to run in every step"
     return ""

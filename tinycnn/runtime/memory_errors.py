@@ -6,7 +6,6 @@ import contextlib
 import math
 import traceback
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tinycnn import backend
@@ -55,8 +54,9 @@ def bytes_per_image(net: Sequential, training: bool) -> int:
     >>> bytes_per_image(net, training=True), bytes_per_image(net, training=False)
     (256, 128)
     """
-    sizes = [math.prod(shape) for shape in (net.input_shape, *net.shapes)]
-    return net.dtype.itemsize * (2 * sum(sizes[1:]) if training else max(a + b for a, b in pairwise(sizes)))
+    layers = [(layer.input_shape, layer) for _, layer in net.simple_layers()]
+    sizes = [(math.prod(shape), math.prod(layer.output_shape(shape))) for shape, layer in layers]
+    return net.dtype.itemsize * (2 * sum(y for _, y in sizes) if training else max(x + y for x, y in sizes))
 
 
 def _layer_at_work(error: MemoryError) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinycnn.layers import BatchNorm2D
 from tinycnn.runtime.device_loader import DeviceLoader
+from tinycnn.runtime.inference import with_batch_statistics
 from tinycnn.training.data import Augment, Batches, Dataset
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def population_statistics(
     (`balanced`) and changed (`augment`) as in training: data often comes sorted, and a batch of a single class would
     have that class's own scale taken out of it.
     """
-    norms = [layer for layer in net.layers if isinstance(layer, BatchNorm2D)]
+    norms = [layer for _, layer in net.simple_layers() if isinstance(layer, BatchNorm2D)]
     batches = Batches(
         Dataset.of(data), batch_size, drop_last=False, balanced=balanced, augment=augment, dtype=net.dtype
     )
@@ -30,7 +31,7 @@ def population_statistics(
         norm.seen = 0
     try:
         for x, _, _ in DeviceLoader(net.device).epoch(batches, 1):
-            net.observe(x)
+            with_batch_statistics(net, x, track=True)
     finally:
         for norm in norms:
             norm.seen = None

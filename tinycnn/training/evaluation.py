@@ -9,6 +9,7 @@ import numpy as np
 from tinycnn import backend
 from tinycnn.layers.base import Array
 from tinycnn.runtime.device_loader import DeviceLoader
+from tinycnn.runtime.inference import with_batch_statistics
 from tinycnn.training.data import Batches, Dataset
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def evaluate(net: Sequential, data: Any, batch_size: int = 64, *, statistics: st
     batches = Batches(dealt, batch_size, shuffle=False, drop_last=False, dtype=net.dtype)
     outputs = []
     for x, _, _ in DeviceLoader(net.device).epoch(batches, 1):
-        y = net.predict(x, batch_size) if statistics == "moving" else net.observe(x, track=False)
+        y = net.predict(x, batch_size) if statistics == "moving" else with_batch_statistics(net, x, track=False)
         outputs.append(backend.to_device(y, "cpu"))
     p = np.empty((len(data), net.classes), net.dtype)
     p[order] = np.concatenate(outputs)
