@@ -184,7 +184,7 @@ class Double(tc.Layer):
 def test_layers_of_ones_own(tmp_path):
     path = tmp_path / "own.safetensors"
     tc.Sequential([tc.ImageInput((1, 1, 1)), Double(times=3)]).save(path)
-    with pytest.raises(ValueError, match=r"uses an unknown layer 'Double': pass its class in custom"):
+    with pytest.raises(ValueError, match=r"uses a class of your own, 'Double': pass it in custom_layers"):
         tc.load(path)
     assert tc.load(path, custom_layers=[Double]).forward(np.ones((1, 1, 1, 1))).item() == 3
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinycnn import backend, checks, storage
 from tinycnn.layers import ImageInput, InputLayer, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
-from tinycnn.layers.block import Block, assemble, check_layers, named, output_shapes
+from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes
 from tinycnn.runtime import fusion, inference, train_step
 from tinycnn.runtime.cuda_graph import Recorder
 from tinycnn.summary import Summary, summarize
@@ -347,8 +347,7 @@ class Sequential(Block):
         return summarize(self)
 
     def __repr__(self) -> str:
-        layers = "".join(f"    {line}\n" for layer in self.layers for line in f"{layer!r},".splitlines())
-        return f"Sequential([\n{layers}]" + (f", name={self.name!r})" if self.name is not None else ")")
+        return f"Sequential({listing(self.layers)}" + (f", name={self.name!r})" if self.name is not None else ")")
 
     # --- Checks ---
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from tinycnn.layers import Block, Layer
 
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
@@ -28,13 +31,10 @@ def summarize(net: Sequential) -> Summary:
     conv2d_1      Conv2D      (2, 2, 2)             20      32 B
     total                                           20      96 B
     """
-    rows = [HEADINGS]
-    parameters = memory = 0
-    for layer, shape in zip(net.layers, net.shapes, strict=True):
-        count = sum(array.size for array in layer.parameters.values())
-        nbytes = math.prod(shape) * net.dtype.itemsize
-        rows.append((str(layer.name), type(layer).__name__, str(shape), f"{count:,}", format_bytes(nbytes)))
-        parameters, memory = parameters + count, memory + nbytes
+    rows = [HEADINGS, *_rows(net.children(), net.dtype.itemsize)]
+    layers = [layer for _, layer in net.simple_layers()]
+    parameters = sum(array.size for _, array in net.named_parameters())
+    memory = sum(math.prod(layer.output_shape(layer.input_shape)) for layer in layers) * net.dtype.itemsize
     rows.append(("total", "", "", f"{parameters:,}", format_bytes(memory)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     return Summary(
@@ -46,6 +46,19 @@ def summarize(net: Sequential) -> Summary:
             for row in rows
         )
     )
+
+
+def _rows(children: Iterable[tuple[str, Layer]], itemsize: int, indent: str = "") -> Iterator[tuple[str, ...]]:
+    """A row a layer; those inside a block follow it, indented, and hold its parameters and memory."""
+    for name, layer in children:
+        shape = layer.output_shape(layer.input_shape)
+        cells = indent + name, type(layer).__name__, str(shape)
+        if isinstance(layer, Block):
+            yield *cells, "", ""
+            yield from _rows(layer.children(), itemsize, indent + "  ")
+        else:
+            count = sum(array.size for array in layer.parameters.values())
+            yield *cells, f"{count:,}", format_bytes(math.prod(shape) * itemsize)
 
 
 def format_bytes(nbytes: int) -> str:

@@ -69,15 +69,15 @@ def test_which_runs_are_fused():
         "FullyConnected",
         "SoftmaxCrossEntropy",
     ]
-    assert [type(layer).__name__ for layer in make("plain", fuse=True)._inference_plan] == [
+    assert [type(layer).__name__ for layer in make("plain", fuse=True).inference_plan] == [
         "ImageInput",
         "ConvBlocks",
         "FullyConnected",
         "SoftmaxCrossEntropy",
     ]
     plain, single = make("plain", fuse=False), make("plain", fuse=True, twice=False)
-    assert plain._exact_plan == plain.plan == plain._inference_plan == plain.layers
-    assert single._inference_plan == single.plan
+    assert plain.plan == plain.inference_plan == plain.layers
+    assert single.inference_plan == single.plan
     for pool in (tc.MaxPool2D(3), tc.MaxPool2D(2, stride=1), tc.MaxPool2D(2, padding=1), tc.AveragePool2D(2)):
         assert fusion.conv_block([tc.Conv2D(2, 3), tc.BatchNorm2D(), tc.ReLU(), pool]) is None
 

@@ -101,7 +101,7 @@ class InputLayer(Layer):
 
     def check_before(self, before: Layer | None) -> None:
         if before is not None:
-            raise ValueError("an input layer can only be the first; of a network that begins with one, take net[1:]")
+            raise ValueError("an input layer can only be the first layer")
 
 
 class OutputLayer(Layer):

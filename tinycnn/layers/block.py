@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.layers.base import Array, Layer, Shape
+from tinycnn.layers.base import Array, InputLayer, Layer, Shape
 
 
 class Block(Layer):
@@ -76,6 +76,11 @@ def simple_layers(children: Iterable[tuple[str, Layer]]) -> Iterator[tuple[str, 
 def named(layers: Sequence[Layer]) -> Iterator[tuple[str, Layer]]:
     """(name, layer) of each."""
     return ((str(layer.name), layer) for layer in layers)
+
+
+def listing(layers: Sequence[Layer]) -> str:
+    """The layers as Python would make them again, one a line."""
+    return "[\n" + "".join(f"    {line}\n" for layer in layers for line in f"{layer!r},".splitlines()) + "]"
 
 
 def assemble(
@@ -149,12 +154,17 @@ def check_layers(layers: Sequence[Layer]) -> None:
         TypeError, ValueError: naming it.
     """
     if not layers:
-        raise ValueError("there are no layers: a network begins with ImageInput((channels, height, width))")
+        raise ValueError("the list of layers is empty: a network begins with ImageInput((channels, height, width))")
     for position, layer in enumerate(layers):
         if isinstance(layer, type):
             raise TypeError(f"layer {position} is the class {layer.__name__}: write {layer.__name__}(), with brackets")
         if not isinstance(layer, Layer):
             raise TypeError(f"layer {position} is {layer!r}, which is no layer: give objects such as tc.ReLU()")
+        if isinstance(layer, Block) and any(isinstance(inner, InputLayer) for _, inner in layer.named_layers()):
+            raise ValueError(
+                f"layer {position} is a network with an input layer of its own: to put it into another network, "
+                "take that layer off, as in net[1:]"
+            )
     inside = [id(layer) for _, layer in walk(named(layers))]
     if len(set(inside)) < len(inside):
         raise ValueError("a layer object appears twice in the list: make a new layer for each place")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.layers.base import Array, Layer, Shape
-from tinycnn.layers.block import Block, assemble, named, output_shapes
+from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes
 
 
 class Residual(Block):
@@ -39,6 +39,9 @@ class Residual(Block):
         super().__init__(name)
         self.layers = list(layers)
         self.shortcut = None if shortcut is None else list(shortcut)
+        check_layers(self.layers)
+        if self.shortcut:
+            check_layers(self.shortcut)
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         yield from named(self.layers)
@@ -46,8 +49,6 @@ class Residual(Block):
             yield f"shortcut.{name}", layer
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if not self.layers:
-            raise ValueError("a Residual needs at least one layer")
         main, aside = (
             output_shapes(row, input_shape)[-1] if row else input_shape for row in (self.layers, self.shortcut)
         )
@@ -62,6 +63,10 @@ class Residual(Block):
         assemble(self.layers, input_shape, dtype, rng)
         if self.shortcut:
             assemble(self.shortcut, input_shape, dtype, rng)
+
+    def __repr__(self) -> str:
+        shortcut = "" if self.shortcut is None else f", shortcut={listing(self.shortcut)}"
+        return f"Residual({listing(self.layers)}{shortcut}" + (f", name={self.name!r})" if self.name else ")")
 
     def forward(self, x: Array, training: bool = False) -> Array:
         y = x
