@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +84,7 @@ class Sequential(Block):
         self.plan: list[Layer] = []
         self.inference_plan: list[Layer] = []
         self._exact_plan: list[Layer] = []  # of forward and backward: layers to look into
+        self._simple_layers: list[tuple[str, Layer]] = []
         self._caches: list[Any] = []  # what `forward` left in their caches
         self.recorder = Recorder()
         self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
@@ -104,10 +106,14 @@ class Sequential(Block):
             if layer.rng is not None:
                 layer.rng = self.rng  # shared layers go on drawing from the generator that they drew from before
         self._planned = list(self.layers)
+        self._simple_layers = list(super().simple_layers())  # asked for several times in every step
         exact, fast = [fusion.softmax_cross_entropy], [fusion.conv_block]
         self._exact_plan = fusion.fuse(fusion.unrolled(self.layers), exact if self.fuse else [])
         self.plan = fusion.fuse(self._exact_plan, fast if self.fuse else [])
         self.inference_plan = fusion.fuse(self.plan, [fusion.conv_blocks] if self.fuse else [])
+
+    def simple_layers(self) -> Iterator[tuple[str, Layer]]:
+        return iter(self._simple_layers) if self._simple_layers else super().simple_layers()
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         return named(self.layers)
@@ -330,9 +336,7 @@ class Sequential(Block):
     @property
     def device(self) -> str:
         """Where the parameters live: "cpu" or "cuda"."""
-        groups = (group for _, layer in self.simple_layers() for group in (layer.parameters, layer.state))
-        array = next((array for group in groups for array in group.values()), None)
-        return "cpu" if array is None else backend.device_of(array)
+        return next(map(backend.device_of, self._first_arrays()), "cpu")
 
     def save(self, path: str | Path) -> None:
         """Write the layers and all arrays into one safetensors file; the network stays on its device.
@@ -402,7 +406,12 @@ class Sequential(Block):
 
     def _array_module(self, x: Array) -> ModuleType:
         """numpy or cupy; TypeError unless x is on the network's device."""
-        return backend.get_array_module(x, *self.parameters().values())
+        return backend.get_array_module(x, *self._first_arrays())
+
+    def _first_arrays(self) -> list[Array]:
+        """One array of the network, which shows where all are; none if it has none."""
+        groups = (group for _, layer in self.simple_layers() for group in (layer.parameters, layer.state))
+        return list(islice((array for group in groups for array in group.values()), 1))
 
     def _discard_derived(self) -> None:
         self.clear_cache()
