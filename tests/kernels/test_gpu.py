@@ -117,7 +117,7 @@ def test_the_layers_im2col_is_that_of_columns(kernels, monkeypatch):
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_weight_gradient_by_blocks_that_see_several_tiles(kernels, backwards, monkeypatch):
-    monkeypatch.setattr(direct, "PARTS", 2)
+    monkeypatch.setattr(direct, "multiprocessors", lambda: 1)
     monkeypatch.setattr(emulate, "backwards", backwards)
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((5, 2, 9, 80)), rng.standard_normal((5, 3, 7, 78))
@@ -150,8 +150,10 @@ def test_updating_all_parameters_equals_one_after_the_other(kernels, optimizer, 
 def test_arrays_that_cannot_be_updated_in_place(kernels):
     weight = np.zeros((4, 4))
     for strange in (np.zeros((2, 4)), weight.astype(np.float32)):
-        with pytest.raises(ValueError, match="give contiguous arrays of equal shapes, all of float64"):
+        with pytest.raises((ValueError, TypeError), match="velocities"):
             kernels.sgdm_update_all([weight], [weight], [strange], lambda: [0.1], 0.9, [0.0])
+    with pytest.raises(ValueError, match="not contiguous"):
+        kernels.sgdm_update_all([weight], [weight], [np.asfortranarray(weight)], lambda: [0.1], 0.9, [0.0])
 
 
 def small_network(dtype):

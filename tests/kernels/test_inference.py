@@ -34,6 +34,7 @@ def layers(x, blocks):
     """The oracle: in float64, operation by operation."""
     x = x.astype(np.float64)
     for weight, bias, gamma, beta, mean, variance, eps, *geometry in blocks:
+        bias = None if bias is None else bias.astype(np.float64)
         z = reference.conv2d_forward(x, weight.astype(np.float64), bias, *geometry)
         scale = (gamma / np.sqrt(variance.astype(np.float64) + eps))[:, None, None]
         v = np.maximum(0, (z - mean[:, None, None]) * scale + beta[:, None, None])

@@ -1,19 +1,23 @@
 """The Numba twins of `tinycnn.kernels.reference`: the same functions, as fast as the machine allows.
 
-Loops over a whole batch are here. What works on a few numbers an image is as fast in NumPy, and comes from the
-reference; so do `im2col` and `col2im`, which no kernel here needs.
+Loops over a whole batch are here. What works on a few numbers an image, or a channel, is as fast in NumPy, and comes
+from the reference; so do `im2col` and `col2im`, which no kernel here needs. Register tiles, layouts in cache, and
+threads that wait for each other, are in `expert/`, whose README draws them.
 """
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.cpu.block import conv_block_backward, conv_block_forward
 from tinycnn.kernels.cpu.conv import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.cpu.cross_channel import cross_channel_norm_backward, cross_channel_norm_forward
 from tinycnn.kernels.cpu.elementwise import (
     adam_update,
+    adam_update_all,
     all_finite,
     image_input_forward,
     relu_backward,
     relu_forward,
     sgdm_update,
+    sgdm_update_all,
 )
 from tinycnn.kernels.cpu.expert.inference import conv_blocks_inference
 from tinycnn.kernels.cpu.linear import fully_connected_backward, fully_connected_forward
@@ -25,6 +29,7 @@ from tinycnn.kernels.cpu.pool import (
     max_pool2d_forward,
 )
 from tinycnn.kernels.reference import (
+    batch_norm_track,
     col2im,
     cross_entropy_backward,
     cross_entropy_forward,
@@ -38,12 +43,14 @@ from tinycnn.kernels.reference import (
 
 __all__ = [
     "adam_update",
+    "adam_update_all",
     "all_finite",
     "average_pool2d_backward",
     "average_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_statistics",
+    "batch_norm_track",
     "col2im",
     "conv2d_backward_bias",
     "conv2d_backward_input",
@@ -68,6 +75,9 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "sgdm_update",
+    "sgdm_update_all",
     "softmax_backward",
     "softmax_forward",
 ]
+
+contracts.guard(globals(), __all__)

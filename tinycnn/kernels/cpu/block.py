@@ -1,10 +1,9 @@
 """Convolution → batch norm → ReLU → 2 × 2 max pooling, computed together: a chunk of images' convolution is measured,
 normalized, pooled, or turned into its gradient while it is still in cache.
 
-Twin: the four layers one after the other (`ConvBlock` runs them so for other kernel modules). A chunk is
-one thread's work: its convolution output z fits the cache. Training must keep z, since the batch's statistics are known
-only after all of it; the rest of the backward pass reads pooled-size data, because only one pixel of a window has a
-gradient before batch norm, and what batch norm adds to the others is an affine function of z.
+A chunk is one thread's work: its convolution output z fits the cache. Training must keep z, since the batch's
+statistics are known only after all of it; the rest of the backward pass reads pooled-size data, because only one pixel
+of a window has a gradient before batch norm, and what batch norm adds to the others is an affine function of z.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def conv_block_forward(
     dilation: Pair,
     groups: int,
 ) -> tuple[np.ndarray, Cache]:
-    """y (N, O, PH, PW) with the batch's own statistics, and what `conv_block_backward` needs."""
+    """Twin of `reference.conv_block_forward`. A chunk's z is measured while it is in cache, and pooled in one pass."""
     chunks, (oh, ow) = _chunks(x, weight, stride, padding, dilation)
     shape = (len(x), len(weight), oh // 2, ow // 2)
     y, peak = memory.empty(shape, x.dtype), memory.empty(shape, x.dtype)
@@ -84,7 +83,7 @@ def conv_block_backward(
     groups: int,
     input_gradient: bool = True,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]:
-    """dx (None unless asked for), dweight, dγ, dβ. The convolution's bias has none: the mean takes it away again."""
+    """Twin of `reference.conv_block_backward`. Batch norm's sums need only the maxima; a chunk's dz stays in cache."""
     x, z, peak, argmax, mean, variance, m = cache
     chunks, _ = _chunks(x, weight, stride, padding, dilation)
     inverse_std = 1 / np.sqrt(variance + x.dtype.type(eps))

@@ -14,7 +14,7 @@ PIXELS = 256  # of every channel at a time: 256 channels of them take half an L2
 
 
 def cross_channel_norm_forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
-    # Twin: reference.cross_channel_norm_forward. One pass over memory.
+    """Twin of `reference.cross_channel_norm_forward`. A few pixels of all channels at a time: one pass over memory."""
     y = memory.empty(x.shape, x.dtype)
     _over_tiles(_forward, x, _planes(x), size, *map(x.dtype.type, (alpha / size, beta, k)), _planes(y))
     return y
@@ -23,7 +23,7 @@ def cross_channel_norm_forward(x: np.ndarray, size: int, alpha: float, beta: flo
 def cross_channel_norm_backward(
     dy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float
 ) -> np.ndarray:
-    # Twin: reference.cross_channel_norm_backward. One pass over memory: s is computed again rather than stored.
+    """Twin of `reference.cross_channel_norm_backward`. One pass over memory: s is computed again rather than stored."""
     dx = memory.empty(x.shape, x.dtype)
     _over_tiles(_backward, x, _planes(dy), _planes(x), size, *map(x.dtype.type, (alpha / size, beta, k)), _planes(dx))
     return dx

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numba import njit
 
 from tinycnn.kernels import reference
+from tinycnn.kernels.contracts import learning_rates
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.runtime import memory
 
-FINITE_BLOCK = 2**15
+FINITE_BLOCK = 2**15  # numbers that share one sum
 
 
 def all_finite(x: np.ndarray) -> bool:
-    # Twin: reference.all_finite. x·0 is 0, or NaN where x is not finite, and a sum shows whether there was any.
+    """Twin of `reference.all_finite`. x·0 is 0, or NaN where x is not finite, and a sum shows whether there was any."""
     x = np.ascontiguousarray(x)
     sums = np.zeros(x.size // FINITE_BLOCK + 1)
     over_ranges(_zero_sums, len(sums), FINITE_BLOCK * x.itemsize, x.reshape(-1), sums)
@@ -23,7 +25,7 @@ def all_finite(x: np.ndarray) -> bool:
 
 
 def image_input_forward(x: np.ndarray, mean: np.ndarray, std: np.ndarray | None = None) -> np.ndarray:
-    # Twin: reference.image_input_forward.
+    """Twin of `reference.image_input_forward`. One pass over x, which multiplies by 1/std instead of dividing."""
     x = np.ascontiguousarray(x)
     y = memory.empty(x.shape, x.dtype)
     scale = np.ones_like(mean) if std is None else 1 / std
@@ -40,7 +42,7 @@ def image_input_forward(x: np.ndarray, mean: np.ndarray, std: np.ndarray | None 
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    # Twin: reference.relu_forward.
+    """Twin of `reference.relu_forward`. Ranges of x, one after another, whatever its shape: threads share them."""
     x = np.ascontiguousarray(x)
     y = memory.empty(x.shape, x.dtype)
     over_ranges(_relu_forward, x.size, x.itemsize, x.reshape(-1), y.reshape(-1))
@@ -48,7 +50,7 @@ def relu_forward(x: np.ndarray) -> np.ndarray:
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # Twin: reference.relu_backward.
+    """Twin of `reference.relu_backward`. One pass, without an array of y > 0 in between."""
     dy, y = np.ascontiguousarray(dy), np.ascontiguousarray(y)
     dx = memory.empty(dy.shape, dy.dtype)
     over_ranges(_relu_backward, dy.size, dy.itemsize, dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
@@ -58,7 +60,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 def sgdm_update(
     weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float
 ) -> None:
-    # Twin: reference.sgdm_update. One pass instead of five.
+    """Twin of `reference.sgdm_update`. One pass over memory instead of five."""
     if not _all_contiguous(weight, gradient, velocity):
         return reference.sgdm_update(weight, gradient, velocity, lr, momentum, weight_decay)
     scalars = (weight.dtype.type(value) for value in (lr, momentum, weight_decay))
@@ -78,13 +80,49 @@ def adam_update(
     weight_decay: float,
     step: int,
 ) -> None:
-    # Twin: reference.adam_update. One pass instead of fifteen.
+    """Twin of `reference.adam_update`. One pass over memory instead of fifteen."""
     if not _all_contiguous(weight, gradient, mean, square):
         return reference.adam_update(weight, gradient, mean, square, lr, beta1, beta2, eps, weight_decay, step)
     values = (lr, beta1, beta2, eps, weight_decay, 1 - beta1, 1 - beta2, 1 - beta1**step, 1 - beta2**step)
     scalars = (weight.dtype.type(value) for value in values)
     arrays = (array.reshape(-1) for array in (weight, gradient, mean, square))
     over_ranges(_adam_update, weight.size, weight.itemsize, *arrays, *scalars)
+
+
+def sgdm_update_all(
+    weights: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    velocities: Sequence[np.ndarray],
+    lrs: Callable[[], Sequence[float]],
+    momentum: float,
+    weight_decays: Sequence[float],
+) -> None:
+    """Twin of `reference.sgdm_update_all`. One parameter after another: each is one pass already."""
+    rates = learning_rates(lrs, len(weights))
+    for weight, gradient, velocity, lr, weight_decay in zip(
+        weights, gradients, velocities, rates, weight_decays, strict=True
+    ):
+        sgdm_update(weight, gradient, velocity, lr, momentum, weight_decay)
+
+
+def adam_update_all(
+    weights: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    means: Sequence[np.ndarray],
+    squares: Sequence[np.ndarray],
+    lrs: Callable[[], Sequence[float]],
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decays: Sequence[float],
+    step: Callable[[], int],
+) -> None:
+    """Twin of `reference.adam_update_all`. One parameter after another: each is one pass already."""
+    rates, t = learning_rates(lrs, len(weights)), step()
+    for weight, gradient, mean, square, lr, weight_decay in zip(
+        weights, gradients, means, squares, rates, weight_decays, strict=True
+    ):
+        adam_update(weight, gradient, mean, square, lr, beta1, beta2, eps, weight_decay, t)
 
 
 def _all_contiguous(*arrays: np.ndarray) -> bool:

@@ -14,8 +14,10 @@ BLOCK = 4096  # elements summed in the array's own precision before going on in 
 
 
 def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Twin: reference.batch_norm_statistics. Each plane's own mean and variance, in one pass over memory, then combined:
-    # the variance of all is the mean of the variances plus the variance of the means.
+    """Twin of `reference.batch_norm_statistics`. One pass over memory: each plane's mean and variance, then combined.
+
+    The variance of all is the mean of the variances plus the variance of the means.
+    """
     planes, (n, c) = _planes(x), x.shape[:2]
     moments = np.empty((n * c, 2))
     over_ranges(_moments, n * c, planes[0].nbytes, planes, moments)
@@ -28,7 +30,7 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def batch_norm_forward(
     x: np.ndarray, mean: np.ndarray, variance: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
 ) -> np.ndarray:
-    # Twin: reference.batch_norm_forward.
+    """Twin of `reference.batch_norm_forward`. One pass, with γ/√(σ² + ε) computed once a channel."""
     planes, y = _planes(x), memory.empty(x.shape, x.dtype)
     scale = weight / np.sqrt(variance + x.dtype.type(eps))
     over_ranges(_normalize, len(planes), planes[0].nbytes, planes, mean, scale, bias, _planes(y))
@@ -44,7 +46,7 @@ def batch_norm_backward(
     eps: float,
     batch_statistics: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # Twin: reference.batch_norm_backward. One pass for both sums, one for dx.
+    """Twin of `reference.batch_norm_backward`. Two passes: one for both sums, one for dx."""
     dy_planes, planes, dx = _planes(dy), _planes(x), memory.empty(x.shape, x.dtype)
     (n, c), m = x.shape[:2], x.dtype.type(x.size // x.shape[1])
     inverse_std = 1 / np.sqrt(variance + x.dtype.type(eps))

@@ -11,14 +11,19 @@ from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory
 
+BYTE = 256  # how many pixels of a window one byte can tell apart
+
 
 def max_pool2d_forward(
     x: np.ndarray, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
 ) -> tuple[np.ndarray, np.ndarray]:
-    # Twin: reference.max_pool2d_forward. A byte is enough for most argmaxes.
+    """Twin of `reference.max_pool2d_forward`. An output row stays in cache while its windows' pixels pass by.
+
+    A byte is enough for an argmax of windows of up to 256 pixels.
+    """
     shape = (*x.shape[:2], *output_shape(x.shape[2:], pool, stride, padding))
     y = memory.empty(shape, x.dtype)
-    argmax = memory.empty(shape, np.uint8 if pool[0] * pool[1] <= 256 else np.int32)
+    argmax = memory.empty(shape, np.uint8 if pool[0] * pool[1] <= BYTE else np.int32)
     planes = _planes(x)
     over_ranges(_max_forward, len(planes), planes[0].nbytes, planes, pool, stride, padding, _planes(y), _planes(argmax))
     return y, argmax
@@ -32,7 +37,7 @@ def max_pool2d_backward(
     stride: Pair,
     padding: Padding = (0, 0, 0, 0),
 ) -> np.ndarray:
-    # Twin: reference.max_pool2d_backward. Planes are independent, so each adds its dy up on its own.
+    """Twin of `reference.max_pool2d_backward`. Planes are independent, so each adds its dy up on its own."""
     dx = memory.empty(tuple(input_shape), dy.dtype)
     planes = _planes(dx)
     over_ranges(
@@ -42,7 +47,7 @@ def max_pool2d_backward(
 
 
 def average_pool2d_forward(x: np.ndarray, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)) -> np.ndarray:
-    # Twin: reference.average_pool2d_forward.
+    """Twin of `reference.average_pool2d_forward`. An output row stays in cache while its windows' pixels are added."""
     y = memory.empty((*x.shape[:2], *output_shape(x.shape[2:], pool, stride, padding)), x.dtype)
     planes = _planes(x)
     over_ranges(_average_forward, len(planes), planes[0].nbytes, planes, pool, stride, padding, _planes(y))
@@ -52,7 +57,7 @@ def average_pool2d_forward(x: np.ndarray, pool: Pair, stride: Pair, padding: Pad
 def average_pool2d_backward(
     dy: np.ndarray, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
 ) -> np.ndarray:
-    # Twin: reference.average_pool2d_backward.
+    """Twin of `reference.average_pool2d_backward`. Planes are independent, so each adds its dy up on its own."""
     dx = memory.empty(tuple(input_shape), dy.dtype)
     planes = _planes(dx)
     over_ranges(_average_backward, len(planes), planes[0].nbytes, _planes(dy), pool, stride, padding, planes)

@@ -4,6 +4,7 @@ No kernel uses atomics: each number written is gathered by one thread, and sums 
 the same arrays give the same bits every time. Importing this package needs neither CuPy nor a GPU.
 """
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.gpu.block import conv_block_backward, conv_block_forward, conv_blocks_inference
 from tinycnn.kernels.gpu.columns import col2im, conv2d_backward_bias, im2col
 from tinycnn.kernels.gpu.conv import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
@@ -71,3 +72,5 @@ __all__ = [
     "softmax_backward",
     "softmax_forward",
 ]
+
+contracts.guard(globals(), __all__)

@@ -1,6 +1,6 @@
 """Convolution → batch norm → ReLU → 2 × 2 max pooling, computed together.
 
-Twin: the four layers one after the other. Training writes z, the convolution's output, once, since the batch's
+Training writes z, the convolution's output, once, since the batch's
 statistics are known only after all of it, and reads it again for each of the two gradients; all else is of the pooled
 size. The gradient of z is never stored: its readers compute it. Evaluation does not even store z.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from tinycnn.backend import get_array_module
 from tinycnn.kernels.gpu import conv, direct, norm
-from tinycnn.kernels.gpu.launch import Array, blocks, launch
+from tinycnn.kernels.gpu.launch import WARP, Array, blocks, launch
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
 THREADS = 256
@@ -26,15 +26,14 @@ class Cache(NamedTuple):
     x: Array  # (N, C, H, W)
     z: Array  # (N, O, OH, OW), the convolution's output
     peak: Array  # (N, O, PH, PW): z where the window's maximum is
-    argmax: Array  # (N, O, PH, PW): which pixel of the window that is; 4 where the ReLU stopped it
+    argmax: Array  # (N, O, PH, PW): which pixel of the window that is; STOPPED where the ReLU stopped it
     mean: Array  # (O,)
     variance: Array  # (O,)
     values: int  # of z in each channel
 
 
 def conv_blocks_inference(x: Array, blocks: Sequence[tuple[Any, ...]]) -> Array:
-    """y for given statistics, block after block, each of (weight, bias, γ, β, mean, variance, eps, stride, padding,
-    dilation, groups)."""
+    """Twin of `reference.conv_blocks_inference`. Sums are normalized and pooled in registers: z is never stored."""
     for block in blocks:
         x = _inference(x, *block)
     return x
@@ -52,7 +51,7 @@ def conv_block_forward(
     dilation: Pair,
     groups: int,
 ) -> tuple[Array, Cache]:
-    """y (N, O, PH, PW) with the batch's own statistics, and what `conv_block_backward` needs."""
+    """Twin of `reference.conv_block_forward`. Which pixel will be a window's maximum depends on z and γ's sign alone."""
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     n, o, oh, ow = len(x), len(weight), *output_shape(x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -91,7 +90,7 @@ def conv_block_backward(
     groups: int,
     input_gradient: bool = True,
 ) -> tuple[Array | None, Array, Array, Array]:
-    """dx (None unless asked for), dweight, dγ, dβ. The convolution's bias has none: the mean takes it away again."""
+    """Twin of `reference.conv_block_backward`. The gradient of z is computed as it is read, and never stored."""
     x, z, peak, argmax, mean, variance, values = cache
     xp = get_array_module(dy)
     dy, weight = xp.ascontiguousarray(dy), xp.ascontiguousarray(weight)
@@ -105,7 +104,7 @@ def conv_block_backward(
             dx = direct.input_gradient(source, weight, x.shape, top, left, kind="Unpooled")
     else:
         dz, rows = xp.empty(z.shape, z.dtype), z.size // z.shape[3]
-        launch("unpool", "unpool", blocks(rows, THREADS // 32), THREADS, source, dz, rows, dtype=z.dtype)
+        launch("unpool", "unpool", blocks(rows, THREADS // WARP), THREADS, source, dz, rows, dtype=z.dtype)
         dweight = conv.conv2d_backward_weight(dz, x, weight.shape[2:], stride, padding, dilation, groups)
         if input_gradient:
             dx = conv.conv2d_backward_input(dz, weight, x.shape, stride, padding, dilation, groups)
@@ -162,7 +161,7 @@ def _pooled(xp: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Array, Ar
 def _normalized(
     peak: Array, argmax: Array, mean: Array, variance: Array, gamma: Array, beta: Array, eps: float
 ) -> Array:
-    """y = max(0, batch norm of peak); argmax becomes 4 where that is 0."""
+    """y = max(0, batch norm of peak); argmax becomes common.cu's STOPPED where that is 0."""
     y, (n, o, ph, pw) = get_array_module(peak).empty(peak.shape, peak.dtype), peak.shape
     launch(
         "block",

@@ -20,7 +20,7 @@ THREADS = 256
 def im2col(
     x: Array, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)
 ) -> Array:
-    # Twin: reference.im2col.
+    """Twin of `reference.im2col`. A thread for each number of the columns looks up its pixel."""
     xp = get_array_module(x)
     x, oh_ow = xp.ascontiguousarray(x), output_shape(x.shape[2:], kernel, stride, padding, dilation)
     columns = xp.empty((x.shape[0], x.shape[1] * math.prod(kernel), math.prod(oh_ow)), x.dtype)
@@ -46,7 +46,7 @@ def col2im(
     padding: Padding = (0, 0, 0, 0),
     dilation: Pair = (1, 1),
 ) -> Array:
-    # Twin: reference.col2im.
+    """Twin of `reference.col2im`. A thread for each pixel sums the columns' numbers that were copied from it."""
     xp = get_array_module(columns)
     columns, x = xp.ascontiguousarray(columns), xp.empty(input_shape, columns.dtype)
     oh_ow = output_shape(x.shape[2:], kernel, stride, padding, dilation)
@@ -111,7 +111,7 @@ def conv2d_backward_weight(
 
 
 def conv2d_backward_bias(dy: Array) -> Array:
-    # Twin: reference.conv2d_backward_bias.
+    """Twin of `reference.conv2d_backward_bias`. Each block adds up some planes of a channel, then one block a channel joins the sums."""
     return norm.channel_sums(dy)
 
 

@@ -17,7 +17,7 @@ def conv2d_forward(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    # Twin: reference.conv2d_forward.
+    """Twin of `reference.conv2d_forward`. A thread keeps 4 × 2 pixels of several filters in registers; no im2col."""
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     if not direct.serves(weight.shape, stride, dilation, groups):
@@ -36,7 +36,7 @@ def conv2d_backward_input(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    # Twin: reference.conv2d_backward_input.
+    """Twin of `reference.conv2d_backward_input`. The forward kernel on dy, with the filters turned around: dx gathers."""
     xp = get_array_module(dy)
     dy, weight = xp.ascontiguousarray(dy), xp.ascontiguousarray(weight)
     if not direct.serves(weight.shape, stride, dilation, groups):
@@ -53,7 +53,7 @@ def conv2d_backward_weight(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    # Twin: reference.conv2d_backward_weight.
+    """Twin of `reference.conv2d_backward_weight`. Blocks each sum some tiles of dy · x, then the blocks' sums are added in order."""
     xp = get_array_module(dy)
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     if not direct.serves((dy.shape[1], x.shape[1], *kernel), stride, dilation, groups):

@@ -13,12 +13,12 @@ THREADS = 256
 
 
 def cross_channel_norm_forward(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
-    # Twin: reference.cross_channel_norm_forward.
+    """Twin of `reference.cross_channel_norm_forward`. A thread for each number, which sums its neighbours' squares."""
     return _each("divide", get_array_module(x).ascontiguousarray(x), None, size, alpha, beta, k)
 
 
 def cross_channel_norm_backward(dy: Array, x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
-    # Twin: reference.cross_channel_norm_backward.
+    """Twin of `reference.cross_channel_norm_backward`. Two launches: the ratios dy·x/s^(β+1), then each thread sums its neighbours'."""
     xp = get_array_module(x)
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     ratio = _each("divide", x, dy, size, alpha, beta, k)

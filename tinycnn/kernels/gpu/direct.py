@@ -7,13 +7,13 @@ import math
 from typing import Any, NamedTuple
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels.gpu.launch import Array, blocks, launch
+from tinycnn.kernels.gpu.launch import WARP, Array, blocks, launch, multiprocessors
 from tinycnn.kernels.windows import Pair
 
 THREADS = 256  # of a block, at most
 SHARED_BYTES = 47 * 1024  # of a block, at most: more than 48 KiB would have to be asked for
-PARTS = 264  # blocks that share the sum over all images: two for each of an H100's 132 multiprocessors
-ENOUGH = 198  # blocks of a launch: one and a half for each multiprocessor
+PARTS = 2  # blocks for each multiprocessor that share the sum over all images
+ENOUGH = 1.5  # blocks of a launch, for each multiprocessor
 MOST_TAPS = 5  # of a filter's side
 MOST_PRODUCTS = 4096  # filters × channels; with more, matrix products have enough to do, and cuBLAS does them best
 
@@ -76,7 +76,7 @@ def correlate_cut(images: int, channels: int, filters: int, kernel: Pair, size: 
     """Tiles for `correlate`: large, but not so large that multiprocessors are left without work."""
     for threads in (THREADS, THREADS // 2, THREADS // 4):
         cut = _correlate_cut(threads, channels, filters, kernel, size, itemsize)
-        if images * math.prod(cut.tiles) * cut.blocks >= ENOUGH:
+        if images * math.prod(cut.tiles) * cut.blocks >= ENOUGH * multiprocessors():
             break
     return cut
 
@@ -128,7 +128,7 @@ def weight_gradient(
     """Σ dy · x over all images and pixels, from a source of dy: (O, C, KH, KW)."""
     xp, images, filters, channels = get_array_module(x), x.shape[0], source[-3], x.shape[1]
     cut = weight_gradient_cut(channels, filters, tuple(kernel), source[-2:], x.dtype.itemsize)
-    count = max(1, min(PARTS // cut.blocks, images * math.prod(cut.tiles)))
+    count = max(1, min(PARTS * multiprocessors() // cut.blocks, images * math.prod(cut.tiles)))
     dweight = xp.empty((filters, channels, *kernel), x.dtype)
     parts = xp.empty((count, dweight.size), x.dtype)
     launch(
@@ -147,7 +147,7 @@ def weight_gradient(
         **cut.defines,
         SOURCE=kind,
     )
-    launch("parts", "add_parts", blocks(dweight.size, 32), 512, parts, dweight, count, dweight.size, dtype=x.dtype)
+    launch("parts", "add_parts", blocks(dweight.size, WARP), 512, parts, dweight, count, dweight.size, dtype=x.dtype)
     return dweight
 
 
@@ -203,4 +203,4 @@ def _even(count: int, most: int) -> int:
 
 
 def _whole_warps(threads: int) -> int:
-    return -(-threads // 32) * 32
+    return -(-threads // WARP) * WARP

@@ -12,7 +12,7 @@ THREADS = 256
 
 
 def dropout_forward(x: Array, rate: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    # Twin: reference.dropout_forward, with other random numbers: one seed is drawn from rng for each call.
+    """Twin of `reference.dropout_forward`. Other random numbers: counters and one seed, drawn from rng at each call."""
     xp = get_array_module(x)
     x, y, mask = xp.ascontiguousarray(x), xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
     seed = replay.device_scalar(lambda: rng.integers(2**63), np.uint64, like=x)

@@ -16,6 +16,8 @@ Array = Any  # cupy.ndarray
 FOLDER = Path(__file__).parent / "cuda"
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 NULL = np.uint64(0)
+WARP = 32  # threads that run in step: common.cu's
+MOST_BLOCKS = 1024  # of a launch whose blocks go on to further elements: enough to fill any GPU
 OPTIONS = ("--std=c++17",)  # of the compiler; nothing that would lose NaN
 INCLUDE = re.compile(r'^#include "(\w+\.cu)"$', re.MULTILINE)
 
@@ -42,6 +44,15 @@ def launch(
 def blocks(elements: int, threads: int = 256) -> int:
     """How many blocks of `threads` it takes to give each element a thread."""
     return -(-elements // threads)
+
+
+@functools.cache
+def multiprocessors() -> int:
+    """How many multiprocessors the current device has: work is cut into enough blocks for all of them.
+
+    Without a GPU, where the kernels are only emulated, an H100's 132.
+    """
+    return int(backend.cupy().cuda.Device().attributes["MultiProcessorCount"]) if backend.has_gpu() else 132
 
 
 def code(source: str) -> str:

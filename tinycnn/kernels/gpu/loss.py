@@ -5,28 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels.gpu.launch import Array, blocks, launch
+from tinycnn.kernels.gpu.launch import WARP, Array, blocks, launch
+from tinycnn.kernels.reference.loss import LEAST_PROBABILITY
 
 THREADS = 128  # four rows a block
 
 
 def softmax_forward(x: Array) -> Array:
-    # Twin: reference.softmax_forward.
-    return _rows("softmax_forward", x)
+    """Twin of `reference.softmax_forward`. A warp for each row, whose lanes exchange maxima and sums."""
+    return _rows("softmax_forward", x, LEAST_PROBABILITY)
 
 
 def softmax_backward(dy: Array, y: Array) -> Array:
-    # Twin: reference.softmax_backward.
+    """Twin of `reference.softmax_backward`. A warp for each row."""
     return _rows("softmax_backward", dy, get_array_module(y).ascontiguousarray(y))
 
 
 def log_softmax_forward(x: Array) -> Array:
-    # Twin: reference.log_softmax_forward.
+    """Twin of `reference.log_softmax_forward`. A warp for each row."""
     return _rows("log_softmax_forward", x)
 
 
 def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = None) -> Array:
-    # Twin: reference.cross_entropy_forward.
+    """Twin of `reference.cross_entropy_forward`. One block for all rows, so that the sum has one order."""
     xp = get_array_module(log_p)
     log_p, loss = xp.ascontiguousarray(log_p), xp.empty(1, log_p.dtype)
     launch(
@@ -44,7 +45,7 @@ def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = 
 
 
 def cross_entropy_backward(p: Array, t: Array, class_weights: Array | None = None) -> Array:
-    # Twin: reference.cross_entropy_backward.
+    """Twin of `reference.cross_entropy_backward`. A warp for each row; every block adds up the labels' weights itself."""
     return _rows("cross_entropy_backward", p, *_labels(p, t, class_weights))
 
 
@@ -54,9 +55,9 @@ def _labels(p: Array, t: Array, class_weights: Array | None) -> tuple[Array, Arr
     return xp.ascontiguousarray(t, np.int64), weights
 
 
-def _rows(kernel: str, x: Array, *others: Array | None) -> Array:
+def _rows(kernel: str, x: Array, *others: Array | float | None) -> Array:
     """y, shaped like x (N, K), from a kernel with a warp for each row."""
     xp = get_array_module(x)
     x, y = xp.ascontiguousarray(x), xp.empty(x.shape, x.dtype)
-    launch("loss", kernel, blocks(len(x), THREADS // 32), THREADS, x, *others, y, *x.shape, dtype=x.dtype)
+    launch("loss", kernel, blocks(len(x), THREADS // WARP), THREADS, x, *others, y, *x.shape, dtype=x.dtype)
     return y

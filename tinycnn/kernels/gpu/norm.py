@@ -15,7 +15,7 @@ PARTS = 1024  # blocks that share a sum, in all channels together
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
-    # Twin: reference.batch_norm_statistics.
+    """Twin of `reference.batch_norm_statistics`. Blocks measure some planes of a channel in one pass, then these are joined."""
     xp, (n, c, *_) = get_array_module(x), x.shape
     x, parts = xp.ascontiguousarray(x), _parts(n, c)
     moments = xp.empty((3, c, parts), np.float64)
@@ -26,7 +26,7 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
 def batch_norm_track(
     running_mean: Array, running_var: Array, mean: Array, variance: Array, momentum: float, unbiased: float
 ) -> None:
-    """Move the running statistics by `momentum` towards a batch's, its variance times `unbiased`, in place."""
+    """Twin of `reference.batch_norm_track`. A thread for each channel changes both, in one launch."""
     launch(
         "norm",
         "track",
@@ -44,7 +44,7 @@ def batch_norm_track(
 
 
 def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, eps: float) -> Array:
-    # Twin: reference.batch_norm_forward.
+    """Twin of `reference.batch_norm_forward`. A block for each plane."""
     xp, (n, c, *_) = get_array_module(x), x.shape
     x = xp.ascontiguousarray(x)
     y = xp.empty(x.shape, x.dtype)
@@ -57,7 +57,7 @@ def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bi
 def batch_norm_backward(
     dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float, batch_statistics: bool = True
 ) -> tuple[Array, Array, Array]:
-    # Twin: reference.batch_norm_backward.
+    """Twin of `reference.batch_norm_backward`. Both sums in one pass; then dx is affine in dy and x, a block for each plane."""
     xp, (n, c, *_) = get_array_module(x), x.shape
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     count = x.size // c if batch_statistics else 0
@@ -72,7 +72,7 @@ def gradients_of(
 ) -> tuple[Array, Array, Array]:
     """dγ and dβ (C,) for dy and x (N, C, …), and the `Factors` (C, 4) of dx; `count` is of the averaged values.
 
-    With an argmax, dy and x are those of the maxima, and where it is 4 there is no dy.
+    With an argmax, dy and x are those of the maxima, and where it is common.cu's STOPPED there is no dy.
     """
     xp, (n, c, *_) = get_array_module(dy), dy.shape
     sums, factors = xp.empty((2, c, _parts(n, c)), np.float64), xp.empty((c, 4), dy.dtype)

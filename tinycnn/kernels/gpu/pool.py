@@ -11,13 +11,14 @@ from tinycnn.kernels.gpu.launch import Array, blocks, launch
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
 THREADS = 256
+BYTE = 256  # how many pixels of a window one byte can tell apart
 
 
 def max_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)) -> tuple[Array, Array]:
-    # Twin: reference.max_pool2d_forward. A byte is enough for most argmaxes.
+    """Twin of `reference.max_pool2d_forward`. A thread for each window; a byte is enough for most argmaxes."""
     xp = get_array_module(x)
     x, y = xp.ascontiguousarray(x), _pooled(x, pool, stride, padding)
-    argmax = xp.empty(y.shape, np.uint8 if pool[0] * pool[1] <= 256 else np.int32)
+    argmax = xp.empty(y.shape, np.uint8 if pool[0] * pool[1] <= BYTE else np.int32)
     _launch("max_forward", (x, y, argmax), x.shape, y, pool, stride, padding, argmax.dtype)
     return y, argmax
 
@@ -25,7 +26,7 @@ def max_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0
 def max_pool2d_backward(
     dy: Array, argmax: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
 ) -> Array:
-    # Twin: reference.max_pool2d_backward.
+    """Twin of `reference.max_pool2d_backward`. A thread for each pixel of dx gathers from the windows that hold it."""
     xp = get_array_module(dy)
     dy, argmax = xp.ascontiguousarray(dy), xp.ascontiguousarray(argmax)
     argmax = argmax if argmax.dtype == np.uint8 else argmax.astype(np.int32, copy=False)
@@ -35,7 +36,7 @@ def max_pool2d_backward(
 
 
 def average_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)) -> Array:
-    # Twin: reference.average_pool2d_forward.
+    """Twin of `reference.average_pool2d_forward`. A thread for each window."""
     x, y = get_array_module(x).ascontiguousarray(x), _pooled(x, pool, stride, padding)
     _launch("average_forward", (x, y), x.shape, y, pool, stride, padding)
     return y
@@ -44,7 +45,7 @@ def average_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding 
 def average_pool2d_backward(
     dy: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
 ) -> Array:
-    # Twin: reference.average_pool2d_backward.
+    """Twin of `reference.average_pool2d_backward`. A thread for each pixel of dx gathers from the windows that hold it."""
     xp = get_array_module(dy)
     dy, dx = xp.ascontiguousarray(dy), xp.empty(input_shape, dy.dtype)
     _launch("average_backward", (dy, dx), dx.shape, dx, pool, stride, padding)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels import reference
+from tinycnn.kernels import contracts, reference
 from tinycnn.kernels.gpu import replay
-from tinycnn.kernels.gpu.launch import Array, blocks, launch
+from tinycnn.kernels.gpu.launch import MOST_BLOCKS, Array, blocks, launch
 
 MOST = 64  # parameters in a launch: what a launch takes along may have 4 KB
 THREADS = 256
@@ -19,7 +19,7 @@ THREADS = 256
 def sgdm_update(
     weight: Array, gradient: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
 ) -> None:
-    # Twin: reference.sgdm_update.
+    """Twin of `reference.sgdm_update`. `sgdm_update_all` with one parameter."""
     if not _all_contiguous(weight, gradient, velocity):
         return reference.sgdm_update(weight, gradient, velocity, lr, momentum, weight_decay)
     sgdm_update_all([weight], [gradient], [velocity], lambda: [lr], momentum, [weight_decay])
@@ -37,7 +37,7 @@ def adam_update(
     weight_decay: float,
     step: int,
 ) -> None:
-    # Twin: reference.adam_update.
+    """Twin of `reference.adam_update`. `adam_update_all` with one parameter."""
     if not _all_contiguous(weight, gradient, mean, square):
         return reference.adam_update(weight, gradient, mean, square, lr, beta1, beta2, eps, weight_decay, step)
     adam_update_all(
@@ -53,12 +53,14 @@ def sgdm_update_all(
     momentum: float,
     weight_decays: Sequence[float],
 ) -> None:
-    """`sgdm_update` of each parameter, with the learning rates that lrs() gives: a replay of this call asks anew.
+    """Twin of `reference.sgdm_update_all`. One launch for MOST parameters; a replay reads lrs() anew.
 
     Raises:
-        ValueError: for arrays that are not contiguous, of different shapes, or not of the first weight's dtype.
+        ValueError: for arrays that are not contiguous.
     """
-    rates = replay.device_values(lrs, weights[0].dtype, like=weights[0])
+    if not weights:
+        return
+    rates = _rates(weights, lrs)
     for table, some, grid in _tables(weights, gradients, velocities, [None] * len(weights), weight_decays):
         launch("update", "sgdm", grid, THREADS, table, rates[some], float(momentum), dtype=rates.dtype, MOST=MOST)
 
@@ -75,12 +77,14 @@ def adam_update_all(
     weight_decays: Sequence[float],
     step: Callable[[], int],
 ) -> None:
-    """`adam_update` of each parameter, with the learning rates lrs() and the step step(): a replay asks anew.
+    """Twin of `reference.adam_update_all`. One launch for MOST parameters; a replay reads lrs() and step() anew.
 
     Raises:
-        ValueError: for arrays that are not contiguous, of different shapes, or not of the first weight's dtype.
+        ValueError: for arrays that are not contiguous.
     """
-    rates = replay.device_values(lrs, weights[0].dtype, like=weights[0])
+    if not weights:
+        return
+    rates = _rates(weights, lrs)
     number = replay.device_scalar(step, np.int64, like=weights[0])
     for table, some, grid in _tables(weights, gradients, means, squares, weight_decays):
         launch(
@@ -99,6 +103,11 @@ def adam_update_all(
         )
 
 
+def _rates(weights: Sequence[Array], lrs: Callable[[], Sequence[float]]) -> Array:
+    """The learning rates on the device: those of now, and at each replay those of then."""
+    return replay.device_values(lambda: contracts.learning_rates(lrs, len(weights)), weights[0].dtype, like=weights[0])
+
+
 def _tables(
     weights: Sequence[Array],
     gradients: Sequence[Array],
@@ -109,15 +118,9 @@ def _tables(
     """For every MOST parameters: the struct `Table`, which they are, and a grid."""
     dtype = weights[0].dtype
     gradients = [get_array_module(gradient).ascontiguousarray(gradient, dtype) for gradient in gradients]
-    for weight, *others in zip(weights, weights, gradients, first, second, strict=True):
-        for array in others:
-            if array is not None and not (
-                array.flags.c_contiguous and array.dtype == dtype and array.shape == weight.shape
-            ):
-                raise ValueError(
-                    f"an array of shape {array.shape} and {array.dtype} goes with a weight of shape "
-                    f"{weight.shape}: give contiguous arrays of equal shapes, all of {dtype}"
-                )
+    for array in (*weights, *first, *second):
+        if array is not None and not array.flags.c_contiguous:
+            raise ValueError(f"an array of shape {array.shape} is not contiguous: it cannot be updated in one launch")
     columns = list(
         zip(
             weights,
@@ -135,7 +138,7 @@ def _tables(
         rows = columns[some] + [nothing] * (MOST - (some.stop - some.start))
         largest = max(weight.size for weight in weights[some])
         table = tuple(value for column in zip(*rows, strict=True) for value in column)
-        yield table, some, (min(1024, blocks(largest, 4 * THREADS)), some.stop - some.start)
+        yield table, some, (min(MOST_BLOCKS, blocks(largest, 4 * THREADS)), some.stop - some.start)
 
 
 def _all_contiguous(*arrays: Array) -> bool:

@@ -2,12 +2,15 @@
 
 This package is the textbook, the oracle that the fast kernels are tested against, and the fallback for what they do
 not cover. Each function has a twin of the same name and arguments in `tinycnn.kernels.cpu` and `tinycnn.kernels.gpu`.
+What fits its arguments is said in `tinycnn.kernels.contracts`, and checked before it runs.
 
 Shapes: N images, C channels, H × W pixels in, OH × OW pixels out, O filters of KH × KW, D features, K classes.
 `stride` and `dilation` are (vertical, horizontal); `padding` is (top, bottom, left, right).
 """
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.reference.activation import relu_backward, relu_forward
+from tinycnn.kernels.reference.blocks import conv_block_backward, conv_block_forward, conv_blocks_inference
 from tinycnn.kernels.reference.conv import (
     col2im,
     conv2d_backward_bias,
@@ -34,6 +37,7 @@ from tinycnn.kernels.reference.norm import (
     batch_norm_backward,
     batch_norm_forward,
     batch_norm_statistics,
+    batch_norm_track,
     cross_channel_norm_backward,
     cross_channel_norm_forward,
 )
@@ -43,21 +47,26 @@ from tinycnn.kernels.reference.pool import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
-from tinycnn.kernels.reference.update import adam_update, sgdm_update
+from tinycnn.kernels.reference.update import adam_update, adam_update_all, sgdm_update, sgdm_update_all
 
 __all__ = [
     "adam_update",
+    "adam_update_all",
     "all_finite",
     "average_pool2d_backward",
     "average_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_statistics",
+    "batch_norm_track",
     "col2im",
     "conv2d_backward_bias",
     "conv2d_backward_input",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv_block_backward",
+    "conv_block_forward",
+    "conv_blocks_inference",
     "cross_channel_norm_backward",
     "cross_channel_norm_forward",
     "cross_entropy_backward",
@@ -74,6 +83,9 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "sgdm_update",
+    "sgdm_update_all",
     "softmax_backward",
     "softmax_forward",
 ]
+
+contracts.guard(globals(), __all__)

@@ -8,12 +8,14 @@ from tinycnn.backend import get_array_module
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
+LEAST_PROBABILITY = 1e-30  # log p and 1/p stay finite in float32, whose smallest normal number is 1.2e-38
+
 
 def softmax_forward(x: Array) -> Array:
-    """y[n,k] = exp(x[n,k]) / Σ_j exp(x[n,j]): (N, K) → (N, K); never below 1e-30, so that log y and 1/y are finite."""
+    """y[n,k] = exp(x[n,k]) / Σ_j exp(x[n,j]): (N, K) → (N, K); never below LEAST_PROBABILITY."""
     xp = get_array_module(x)
     e = xp.exp(x - x.max(axis=1, keepdims=True))
-    return xp.maximum(e / e.sum(axis=1, keepdims=True), x.dtype.type(1e-30))
+    return xp.maximum(e / e.sum(axis=1, keepdims=True), x.dtype.type(LEAST_PROBABILITY))
 
 
 def softmax_backward(dy: Array, y: Array) -> Array:

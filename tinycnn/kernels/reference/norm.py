@@ -49,6 +49,18 @@ def batch_norm_backward(
     return dx * (weight * inverse_std)[:, None, None], dweight, dbias
 
 
+def batch_norm_track(
+    running_mean: Array, running_var: Array, mean: Array, variance: Array, momentum: float, unbiased: float
+) -> None:
+    """μ_r ← μ_r + m · (μ − μ_r),   σ_r² ← σ_r² + m · (u · σ² − σ_r²), in place: all (C,).
+
+    The running statistics move by the momentum m towards a batch's. u = n / (n − 1) makes the biased variance of n
+    values an unbiased one.
+    """
+    running_mean += momentum * (mean - running_mean)
+    running_var += momentum * (unbiased * variance - running_var)
+
+
 def cross_channel_norm_forward(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
     """y[c] = x[c] / s[c]^β,   s[c] = k + α/size · Σ_j x[j]², j from c − ⌊size/2⌋ to c + ⌊(size−1)/2⌋, where it exists.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any
 
@@ -11,6 +12,10 @@ from numba import njit, types
 from tinycnn.kernels.cpu.expert.simd import intrinsic
 from tinycnn.kernels.cpu.ranges import OPTIONS
 
+# llvmlite 0.43 (Numba 0.60) knows the type from the pointer; its successors, whose pointers have none, must be told.
+_INT64: dict[str, Any] = (
+    {"typ": ir.IntType(64)} if "typ" in inspect.signature(ir.IRBuilder.load_atomic).parameters else {}
+)
 SPINS = 2000  # look so often (some 10 µs) before letting other threads use this core
 _let_others_run: Any = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
@@ -34,7 +39,7 @@ def load(typingctx, array, index):  # type: ignore[no-untyped-def]
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         data = context.make_array(array)(context, builder, args[0]).data
-        return builder.load_atomic(builder.gep(data, [args[1]]), "acquire", 8, typ=ir.IntType(64))
+        return builder.load_atomic(builder.gep(data, [args[1]]), "acquire", 8, **_INT64)
 
     return types.int64(array, types.intp), codegen
 

@@ -1,6 +1,6 @@
 """Blocks of convolution → batch norm → ReLU → 2 × 2 max pooling, one after another, in evaluation mode.
 
-Twin: the layers, one by one. Batch norm becomes part of the weights, a strip of a convolution's output is pooled while
+Batch norm becomes part of the weights, a strip of a convolution's output is pooled while
 it is in cache, and all blocks are one compiled call: a single image takes less than a millisecond, and waking threads
 for each block, or going back to Python between them, would take as long again.
 """
@@ -63,7 +63,10 @@ class Chain(NamedTuple):
 
 
 def conv_blocks_inference(x: np.ndarray, blocks: Sequence[tuple[Any, ...]]) -> np.ndarray:
-    """y (N, O, PH, PW) of the last block, for given statistics; each block is a tuple of the fields of `Block`."""
+    """Twin of `reference.conv_blocks_inference`. All blocks are one compiled call, on threads that are woken once.
+
+    Each block is a tuple of the fields of `Block`.
+    """
     parts = [Block(*block) for block in blocks]
     chain = _chain(x.shape, tuple(part.shape for part in parts), x.itemsize)
     weights_size, biases_size, _, maps_size = chain.starts[-1].tolist()

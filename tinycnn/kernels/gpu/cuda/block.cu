@@ -4,7 +4,7 @@
 // that `correlate` does not serve, the same from a stored z.
 #include "peak.cu"
 
-// y = max(0, (peak − μ) · scale + β), a block for each plane; argmax becomes 4 where the ReLU stops the maximum.
+// y = max(0, (peak − μ) · scale + β), a block for each plane; argmax becomes STOPPED where the ReLU stops the maximum.
 extern "C" __global__ void
 normalize_peaks(const real* __restrict__ peak, const real* __restrict__ mean, const real* __restrict__ variance,
                 const real* __restrict__ gamma, const real* __restrict__ beta, real eps, real* __restrict__ y,
@@ -18,7 +18,7 @@ normalize_peaks(const real* __restrict__ peak, const real* __restrict__ mean, co
         real v = (peak[plane + k] - centre) * scale + offset;
         y[plane + k] = v <= 0 ? (real)0 : v;
         if (v <= 0)
-            argmax[plane + k] = 4;
+            argmax[plane + k] = STOPPED;
     }
 }
 

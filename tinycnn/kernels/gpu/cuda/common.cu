@@ -4,6 +4,10 @@
 #define WARP 32
 #define ALL_LANES 0xffffffffu
 
+// A 2 × 2 window's pixels have the numbers 0 … 3, so these are of none:
+#define STOPPED 4  // in an argmax: the window's maximum did not pass the ReLU, and gets no gradient
+#define NO_PIXEL 5  // of a row that lies in no window: equals no argmax, nor does the number after it
+
 template <class T> __device__ __forceinline__ T warp_sum(T value)
 {
     for (int distance = WARP / 2; distance > 0; distance /= 2)

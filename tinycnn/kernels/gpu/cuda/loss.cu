@@ -26,7 +26,8 @@ __device__ __forceinline__ real row_sum_of_exponentials(const real* row, int cla
     return warp_sum(sum);
 }
 
-extern "C" __global__ void softmax_forward(const real* x, real* y, int rows, int classes)
+// y is never below `least`.
+extern "C" __global__ void softmax_forward(const real* x, real least, real* y, int rows, int classes)
 {
     if (ROW >= rows)
         return;
@@ -34,7 +35,7 @@ extern "C" __global__ void softmax_forward(const real* x, real* y, int rows, int
     real largest = row_max(row, classes), sum = row_sum_of_exponentials(row, classes, largest);
     for (int k = LANE; k < classes; k += WARP) {
         real p = exp(row[k] - largest) / sum;
-        y[(long long)ROW * classes + k] = p < (real)1e-30 ? (real)1e-30 : p;
+        y[(long long)ROW * classes + k] = p < least ? least : p;
     }
 }
 
@@ -51,7 +52,7 @@ extern "C" __global__ void softmax_backward(const real* dy, const real* y, real*
         dx[start + k] = y[start + k] * (dy[start + k] - sum);
 }
 
-extern "C" __global__ void log_softmax_forward(const real* x, real* y, int rows, int classes)
+extern "C" __global__ void log_softmax_forward(const real* x, real least, real* y, int rows, int classes)
 {
     if (ROW >= rows)
         return;

@@ -89,7 +89,7 @@ normalize(const real* __restrict__ x, const real* __restrict__ mean, const real*
 }
 
 // sums (2, C, gridDim.y): Σ dy and Σ dy·(x − μ) over some images of channel blockIdx.x. With an argmax, dy is that of
-// pooled pixels, x is z at the maxima, and 4 marks the maxima that the ReLU stopped. Without x there is Σ dy alone.
+// pooled pixels, x is z at the maxima, and STOPPED marks the maxima that the ReLU stopped. Without x there is Σ dy alone.
 extern "C" __global__ void
 gradient_sums(const real* __restrict__ dy, const real* __restrict__ x, const unsigned char* __restrict__ argmax,
               const real* __restrict__ mean, double* __restrict__ sums, int images, int channels, int size)
@@ -102,7 +102,7 @@ gradient_sums(const real* __restrict__ dy, const real* __restrict__ x, const uns
         real a = 0, b = 0;
         #pragma unroll 4
         for (int k = threadIdx.x; k < size; k += blockDim.x) {
-            real gradient = argmax && argmax[plane + k] == 4 ? (real)0 : dy[plane + k];
+            real gradient = argmax && argmax[plane + k] == STOPPED ? (real)0 : dy[plane + k];
             a += gradient;
             if (x)
                 b += gradient * (x[plane + k] - centre);

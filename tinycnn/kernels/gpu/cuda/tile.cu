@@ -34,7 +34,7 @@ struct Plain {
 };
 
 // The gradient of z, that came through 2 × 2 max pooling, ReLU and batch norm, computed as it is read and never stored:
-// slope·(z − mean) + offset everywhere, plus scale·dy at each window's maximum unless the ReLU stopped it (argmax 4).
+// slope·(z − mean) + offset everywhere, plus scale·dy at each window's maximum unless the ReLU STOPPED it.
 struct Unpooled {
     const real *z, *dy;
     const unsigned char* argmax;
@@ -45,7 +45,7 @@ struct Unpooled {
         const real *z, *dy;
         const unsigned char* argmax;
         Factors of;
-        int start, window_start, width, first;  // first is 0 for a window's upper row, 2 for its lower, 5 below them all
+        int start, window_start, width, first;  // pixel of a window in this row: 0 above, 2 below, NO_PIXEL if the row is in none
         bool exists;
 
         __device__ __forceinline__ real at(int j) const
@@ -68,7 +68,7 @@ struct Unpooled {
     {
         int c = clamp(channel, channels), window = clamp(i >> 1, height / 2);
         return {z, dy, argmax, factors[c], (c * height + clamp(i, height)) * width,
-                (c * (height / 2) + window) * (width / 2), width, i >> 1 == window ? (i & 1) * 2 : 5,
+                (c * (height / 2) + window) * (width / 2), width, i >> 1 == window ? (i & 1) * 2 : NO_PIXEL,
                 0 <= i && i < height && channel < channels};
     }
 };
