@@ -28,7 +28,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()  # the names of the arrays kept for each parameter
-    together = ""  # the kernel that changes all parameters at once, where a kernel module has it
+    together = ""  # the kernel that changes all parameters at once, for an optimizer that has one
 
     def __init__(self, lr: float, weight_decay: float, max_grad_norm: float | None):
         if not lr >= 0 or not weight_decay >= 0:
@@ -65,7 +65,7 @@ class Optimizer:
 
         k = kernels.for_array(*(change[0] for change in changes))
         together = vars(type(self)).get("together")  # not a parent's: a subclass may have an update of its own
-        if together and hasattr(k, together):
+        if together:
             self.update_all(k, *map(list, zip(*changes, strict=True)), lrs=lrs, weight_decays=weight_decays)
             return
         for arrays, lr, weight_decay in zip(changes, lrs(), weight_decays, strict=True):

@@ -86,12 +86,9 @@ class BatchNorm2D(Layer):
         """
         running_mean, running_var = self.state["running_mean"], self.state["running_var"]
         if self.seen is None:
-            k, unbiased = kernels.for_array(mean), count / max(1, count - 1)
-            if hasattr(k, "batch_norm_track"):
-                k.batch_norm_track(running_mean, running_var, mean, variance, self.momentum, unbiased)
-                return
-            running_mean += self.momentum * (mean - running_mean)
-            running_var += self.momentum * (variance * unbiased - running_var)
+            kernels.for_array(mean).batch_norm_track(
+                running_mean, running_var, mean, variance, self.momentum, count / max(1, count - 1)
+            )
             return
         self.seen += count
         share, distance = count / self.seen, mean - running_mean
