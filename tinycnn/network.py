@@ -13,7 +13,7 @@ import numpy as np
 from tinycnn import backend, storage
 from tinycnn.assembly import assemble
 from tinycnn.checks import as_array, checked_pixels
-from tinycnn.layers import Dropout, ImageInput, Layer, OutputLayer
+from tinycnn.layers import Dropout, InputLayer, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
 from tinycnn.runtime import fusion, memory_errors
 from tinycnn.runtime.cuda_graph import Recorder
@@ -258,7 +258,7 @@ class Sequential:
             arrays, key = places[name]
             arrays[key][...] = backend.get_array_module(arrays[key]).asarray(value)
         for layer in self.layers:
-            if isinstance(layer, ImageInput) and f"{layer.name}.mean" in loaded:
+            if isinstance(layer, InputLayer) and f"{layer.name}.mean" in loaded:
                 layer.fitted = bool(loaded[f"{layer.name}.mean"].any())  # all zeros: it was not fitted when saved
 
     def to(self, device: str) -> Sequential:
@@ -340,14 +340,12 @@ class Sequential:
 
     def _checked_images(self, x: Array, number: int = 0) -> Array:
         """x as an array of the network's dtype; `number` is what its first image is called in errors."""
-        x = as_array(x)
+        x, first = as_array(x), self.layers[0]
+        assert isinstance(first, InputLayer)
         if x.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}, but the network takes images (N, "
-                f"{', '.join(map(str, self.input_shape))}): channels come before height and width"
-            )
+            raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes {first.expected()}")
         if len(x) == 0:
-            raise ValueError("x holds no images: give at least one")
+            raise ValueError(f"x holds no {first.sample}s: give at least one")
         self._array_module(x)
         converted = x.astype(self.dtype, copy=False)
         return converted if x.dtype.kind in "biu" else checked_pixels(converted, number)

@@ -31,7 +31,8 @@ def fuse(layers: Sequence[Layer], rules: Sequence[Rule]) -> list[Layer]:
 class SoftmaxCrossEntropy(Layer):
     """Softmax and ClassificationOutput as one: the loss comes from the scores, so no probability is ever too small.
 
-    log p[n,k] = x[n,k] − log Σ_j exp(x[n,j]), and dloss/dx = (p − onehot(t)) · w[t] / Σ w[t]: x (N, K) → p (N, K).
+    log p[n,k] = x[n,k] − log Σ_j exp(x[n,j]), and dloss/dx = (p − onehot(t)) · w[t] / Σ w[t], or with label
+    smoothing what `kernels.reference.cross_entropy_backward` says: x (N, K) → p (N, K).
     """
 
     def __init__(self, softmax: Softmax, output: ClassificationOutput):
@@ -49,11 +50,11 @@ class SoftmaxCrossEntropy(Layer):
         output = self.parts[1]
         if self.cache is None or p is not self.cache[0]:
             return output.loss(p, t)
-        return kernels.for_array(p).cross_entropy_forward(self.cache[1], t, output.weights(p))
+        return kernels.for_array(p).cross_entropy_forward(self.cache[1], t, output.weights(p), output.label_smoothing)
 
     def backward(self, t: Array) -> Array:
-        p = self.cache[0]
-        return kernels.for_array(p).cross_entropy_backward(p, t, self.parts[1].weights(p))
+        p, output = self.cache[0], self.parts[1]
+        return kernels.for_array(p).cross_entropy_backward(p, t, output.weights(p), output.label_smoothing)
 
 
 def softmax_cross_entropy(layers: Sequence[Layer]) -> tuple[Layer, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.layers import BatchNorm2D
+from tinycnn.layers import BatchNorm
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.training.data import Augment, Batches, Dataset
 
@@ -22,7 +22,7 @@ def population_statistics(
     (`balanced`) and changed (`augment`) as in training: data often comes sorted, and a batch of a single class would
     have that class's own scale taken out of it.
     """
-    norms = [layer for layer in net.layers if isinstance(layer, BatchNorm2D)]
+    norms = [layer for layer in net.layers if isinstance(layer, BatchNorm)]
     batches = Batches(
         Dataset.of(data), batch_size, drop_last=False, balanced=balanced, augment=augment, dtype=net.dtype
     )

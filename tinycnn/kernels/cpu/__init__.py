@@ -4,6 +4,14 @@ Loops over a whole batch are here. What works on a few numbers an image is as fa
 reference; so do `im2col` and `col2im`, which no kernel here needs.
 """
 
+from tinycnn.kernels.cpu.activation import (
+    leaky_relu_backward,
+    leaky_relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from tinycnn.kernels.cpu.block import conv_block_backward, conv_block_forward
 from tinycnn.kernels.cpu.conv import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.cpu.cross_channel import cross_channel_norm_backward, cross_channel_norm_forward
@@ -34,6 +42,8 @@ from tinycnn.kernels.reference import (
     log_softmax_forward,
     softmax_backward,
     softmax_forward,
+    squared_error_backward,
+    squared_error_forward,
 )
 
 __all__ = [
@@ -62,12 +72,20 @@ __all__ = [
     "fully_connected_forward",
     "im2col",
     "image_input_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "log_softmax_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
     "relu_backward",
     "relu_forward",
     "sgdm_update",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]

@@ -7,7 +7,16 @@ Shapes: N images, C channels, H × W pixels in, OH × OW pixels out, O filters o
 `stride` and `dilation` are (vertical, horizontal); `padding` is (top, bottom, left, right).
 """
 
-from tinycnn.kernels.reference.activation import relu_backward, relu_forward
+from tinycnn.kernels.reference.activation import (
+    leaky_relu_backward,
+    leaky_relu_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from tinycnn.kernels.reference.conv import (
     col2im,
     conv2d_backward_bias,
@@ -29,6 +38,8 @@ from tinycnn.kernels.reference.loss import (
     log_softmax_forward,
     softmax_backward,
     softmax_forward,
+    squared_error_backward,
+    squared_error_forward,
 )
 from tinycnn.kernels.reference.norm import (
     batch_norm_backward,
@@ -68,12 +79,20 @@ __all__ = [
     "fully_connected_forward",
     "im2col",
     "image_input_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "log_softmax_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
     "relu_backward",
     "relu_forward",
     "sgdm_update",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]
