@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinycnn import backend
-from tinycnn.layers.base import Array
+from tinycnn.layers.base import Array, OutputLayer
 
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
@@ -24,14 +24,14 @@ def gradcheck(
 
     Some numbers of each array are moved by ±h, and (L(θ+h) − L(θ−h)) / 2h is compared with the gradient that
     `net.backward` gives: the error is |numerical − analytical| / the array's largest gradient. L is the loss; for a
-    network without ClassificationOutput it is Σ y·t with a random t of the output's shape, which sees more than an
+    network without an output layer it is Σ y·t with a random t of the output's shape, which sees more than an
     all-ones one. The check runs in float64 on a copy of the network, with the same dropout masks every time. Below
     1e-6 a gradient can be called right; a mistake of 0.1 % shows as 1e-3.
 
     Args:
         net: any network.
         x: images (N, C, H, W).
-        t: labels (N,), or dloss/dy for a network without ClassificationOutput.
+        t: labels (N,) or other targets, or dloss/dy for a network without an output layer.
         training: check training mode (batch statistics, dropout) or evaluation mode.
         samples: how many numbers of each array are tried.
         seed: which ones.
@@ -49,7 +49,7 @@ def gradcheck(
     x = np.array(backend.to_device(x, "cpu"), np.float64, order="C")
     t = backend.to_device(t, "cpu")
     generator = net.rng.bit_generator.state
-    has_loss = t.dtype.kind in "iu"
+    has_loss = isinstance(net.layers[-1], OutputLayer)
 
     def forward() -> Array:
         net.rng.bit_generator.state = generator
