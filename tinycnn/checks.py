@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def checked_pixels(x: Array, number: int = 0) -> Array:
         ValueError: naming the first image that has one.
     """
     if x.dtype.kind not in "biu" and not kernels.for_array(x).all_finite(x):
-        image = number + int((~get_array_module(x).isfinite(x)).any(axis=(1, 2, 3)).argmax())
+        image = number + int((~get_array_module(x).isfinite(x)).reshape(len(x), -1).any(axis=1).argmax())
         raise ValueError(
             f"x holds NaN or infinite pixels, first in image {image}: clean the data, "
             "for instance with numpy.nan_to_num"
@@ -49,5 +50,30 @@ def checked_labels(t: Any, n: int, classes: int) -> Array:
         raise ValueError(
             f"label t[{first}] is {int(t[first])}, but the network has {classes} classes: "
             f"labels must be 0 … {classes - 1}"
+        )
+    return t
+
+
+def checked_targets(t: Any, n: int, output_shape: tuple[int, ...]) -> Array:
+    """t as an array of floats (N, …), after making sure that it holds numbers for n outputs of `output_shape`.
+
+    Raises:
+        ValueError, TypeError: saying which target is wrong.
+    """
+    t, wanted = as_array(t), (n, *output_shape)
+    if t.dtype.kind != "f":
+        raise TypeError(
+            f"targets t have dtype {t.dtype}: give floats, such as t.astype(float); to learn classes from labels, "
+            "end the network in Softmax() and ClassificationOutput() instead"
+        )
+    if t.shape != wanted:
+        remedy = f"use t.reshape{wanted}" if t.size == math.prod(wanted) else f"give shape {wanted}"
+        raise ValueError(
+            f"targets t have shape {tuple(t.shape)}, but {n} outputs of the network have shape {wanted}: {remedy}"
+        )
+    wrong = ~get_array_module(t).isfinite(t).reshape(n, -1).all(axis=1)
+    if wrong.any():
+        raise ValueError(
+            f"targets t hold NaN or infinite numbers, first in t[{int(wrong.argmax())}]: leave such samples out"
         )
     return t

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinycnn import backend, checks, storage
-from tinycnn.layers import ImageInput, InputLayer, Layer, OutputLayer
+from tinycnn.layers import InputLayer, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
 from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes
 from tinycnn.runtime import fusion, inference, train_step
@@ -307,7 +307,7 @@ class Sequential(Block):
             arrays, key = places[name]
             arrays[key][...] = backend.get_array_module(arrays[key]).asarray(value)
         for full, layer in self.simple_layers():
-            if isinstance(layer, ImageInput) and f"{full}.mean" in loaded:
+            if isinstance(layer, InputLayer) and f"{full}.mean" in loaded:
                 layer.fitted = bool(loaded[f"{full}.mean"].any())  # all zeros: it was not fitted when saved
         return match
 
@@ -367,14 +367,13 @@ class Sequential(Block):
                 "net.layers has been changed since the network was built: make a network of the new list, "
                 "tc.Sequential(net.layers), which keeps the weights"
             )
-        x = checks.as_array(x)
+        x, expected, sample = checks.as_array(x), f"data (N, {', '.join(map(str, self.input_shape))})", "sample"
+        if isinstance(first := self.layers[0], InputLayer):
+            expected, sample = first.expected(), first.sample
         if x.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}, but the network takes images (N, "
-                f"{', '.join(map(str, self.input_shape))}): channels come before height and width"
-            )
+            raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes {expected}")
         if len(x) == 0:
-            raise ValueError("x holds no images: give at least one")
+            raise ValueError(f"x holds no {sample}s: give at least one")
         self._array_module(x)
         converted = x.astype(self.dtype, copy=False)
         return converted if x.dtype.kind in "biu" else checks.checked_pixels(converted, number)

@@ -20,7 +20,7 @@ static dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 struct __attribute__((aligned(16))) float4 { float x, y, z, w; };
 struct __attribute__((aligned(16))) uint4 { unsigned x, y, z, w; };
-using std::exp; using std::log; using std::pow; using std::sqrt; using std::fma;
+using std::exp; using std::log; using std::pow; using std::sqrt; using std::fma; using std::tanh;
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned long long)a * b >> 32; }
 inline float __int_as_float(int bits) { float value; memcpy(&value, &bits, 4); return value; }
 inline int min(int a, int b) { return a < b ? a : b; }

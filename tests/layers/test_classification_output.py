@@ -12,13 +12,12 @@ def kernel_set(request):
         yield
 
 
-def scores_net(fuse: bool, class_weights=None, dtype=np.float64, classes: int = 3) -> tc.Sequential:
+def scores_net(
+    fuse: bool, class_weights=None, dtype=np.float64, classes: int = 3, smoothing: float = 0.0
+) -> tc.Sequential:
     """A network whose scores are its images' pixels."""
-    return tc.Sequential(
-        [tc.ImageInput((classes, 1, 1)), tc.Flatten(), tc.Softmax(), tc.ClassificationOutput(class_weights)],
-        fuse=fuse,
-        dtype=dtype,
-    )
+    output = tc.ClassificationOutput(class_weights, label_smoothing=smoothing)
+    return tc.Sequential([tc.ImageInput((classes, 1, 1)), tc.Flatten(), tc.Softmax(), output], fuse=fuse, dtype=dtype)
 
 
 def pixels(scores) -> np.ndarray:
@@ -67,11 +66,12 @@ def test_extreme_scores_stay_finite_when_not_fused(dtype):
     np.testing.assert_allclose(dx[3, :, 0, 0], np.array([1, -2, 1]) / 12, rtol=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0, 0.2])
 @pytest.mark.parametrize("class_weights", [None, [0.5, 2, 1, 0.1]])
-def test_fused_and_separate_agree(class_weights):
+def test_fused_and_separate_agree(class_weights, smoothing):
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(20, 4, 1, 1)) * 3, rng.integers(0, 4, 20)
-    nets = [scores_net(fuse, class_weights, classes=4) for fuse in (True, False)]
+    nets = [scores_net(fuse, class_weights, classes=4, smoothing=smoothing) for fuse in (True, False)]
     a, b = (net.forward(x, training=True) for net in nets)
     np.testing.assert_array_equal(a, b)
     assert nets[0].loss(a, t) == pytest.approx(nets[1].loss(b, t), rel=1e-13)
@@ -88,3 +88,25 @@ def test_loss_of_other_probabilities_than_the_last():
 def test_class_weights_must_be_positive_somewhere(weights):
     with pytest.raises(ValueError, match="class_weights is"):
         tc.ClassificationOutput(weights)
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("class_weights", [None, [0.5, 2, 0, 0.1]])
+def test_label_smoothing_equals_torch(class_weights, dtype, fuse):
+    torch = pytest.importorskip("torch")
+    rng, rtol = np.random.default_rng(1), 1e-5 if dtype == np.float32 else 1e-12
+    x, t = (rng.normal(size=(20, 4)) * 3).astype(dtype), rng.integers(0, 4, 20)
+    scores, w = torch.from_numpy(x).requires_grad_(), class_weights and torch.tensor(class_weights, dtype=torch.float64)
+    loss = torch.nn.CrossEntropyLoss(None if w is None else w.to(scores.dtype), label_smoothing=0.15)
+    expected = loss(scores, torch.from_numpy(t))
+    expected.backward()
+    net = scores_net(fuse, class_weights, dtype, 4, smoothing=0.15)
+    assert net.loss(net.forward(pixels(x), training=True), t) == pytest.approx(expected.item(), rel=rtol)
+    np.testing.assert_allclose(net.backward(t)[:, :, 0, 0], scores.grad, rtol=100 * rtol, atol=rtol)
+
+
+def test_label_smoothing_is_saved(tmp_path):
+    net = scores_net(True, [1, 2, 3], smoothing=0.25)
+    net.save(tmp_path / "net.safetensors")
+    assert tc.load(tmp_path / "net.safetensors").layers[-1].label_smoothing == 0.25

@@ -42,6 +42,12 @@ LAYERS: dict[str, Callable[[], list[tc.Layer]]] = {
     "average pool overlapping": lambda: [tc.AveragePool2D(3, stride=2, padding=1)],
     "average pool pairs": lambda: [tc.AveragePool2D((4, 1), stride=(1, 2), padding=(3, 0))],
     "global average pool": lambda: [tc.GlobalAveragePool2D()],
+    "leaky relu": lambda: [tc.LeakyReLU()],
+    "leaky relu steep": lambda: [tc.LeakyReLU(1.5)],
+    "sigmoid": lambda: [tc.Sigmoid()],
+    "tanh": lambda: [tc.Tanh()],
+    "batch norm of features": lambda: [tc.FullyConnected(5), tc.BatchNorm1D(), tc.Sigmoid()],
+    "batch norm of features large eps": lambda: [tc.Flatten(), tc.BatchNorm1D(eps=0.5)],
     "dropout": lambda: [tc.Dropout(0.5)],
     "flatten": lambda: [tc.Flatten()],
     "fully connected": lambda: [tc.FullyConnected(3)],
@@ -50,15 +56,17 @@ LAYERS: dict[str, Callable[[], list[tc.Layer]]] = {
 }
 
 
-def check(layers: list[tc.Layer], training: bool, normalization: str = "none", classes: int = 0, **options) -> None:
-    """Gradient check of a network with random weights, statistics and upstream gradient (or random labels)."""
+def check(
+    layers: list[tc.Layer], training: bool, source: tc.layers.InputLayer | None = None, classes: int = 0, **options
+) -> None:
+    """Gradient check of a network with random weights, statistics and upstream gradient (or random targets)."""
     rng = np.random.default_rng(3)
-    source = tc.ImageInput(IMAGE, normalization=normalization)
+    source = source or tc.ImageInput(IMAGE)
     net = tc.Sequential([source, *layers], dtype=np.float64, **options)
     net.load_state_dict({name: array + rng.uniform(0.1, 0.9, array.shape) for name, array in net.state_dict().items()})
-    source.fit(rng.normal(size=(5, *IMAGE)))
+    source.fit(rng.normal(size=(5, *source.shape)))
     t = rng.integers(0, classes, size=4) if classes else rng.normal(size=(4, *net.shapes[-1]))
-    errors = tc.gradcheck(net, rng.normal(size=(4, *IMAGE)), t, training=training)
+    errors = tc.gradcheck(net, rng.normal(size=(4, *source.shape)), t, training=training)
     assert errors.keys() == {"input", *net.parameters()}
     assert max(errors.values()) < 1e-6, errors
 
@@ -73,11 +81,21 @@ def test_layer(name, training, kernel_set):
 
 @pytest.mark.parametrize("normalization", ["none", "zerocenter", "zscore"])
 def test_input(normalization):
-    check([tc.ReLU()], True, normalization)
+    check([tc.ReLU()], True, tc.ImageInput(IMAGE, normalization))
+    check([tc.ReLU(), tc.FullyConnected(2)], True, tc.VectorInput(7, normalization))
 
 
 @pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("smoothing", [0, 0.3])
 @pytest.mark.parametrize("class_weights", [None, [1, 2.5, 0.2, 0]])
-def test_loss(class_weights, fuse):
-    layers = [tc.FullyConnected(4, initializer="zeros"), tc.Softmax(), tc.ClassificationOutput(class_weights)]
-    check(layers, True, classes=4, fuse=fuse)
+def test_loss(class_weights, smoothing, fuse):
+    output = tc.ClassificationOutput(class_weights, label_smoothing=smoothing)
+    check([tc.FullyConnected(4, initializer="zeros"), tc.Softmax(), output], True, classes=4, fuse=fuse)
+
+
+@pytest.mark.parametrize("kernel_set", ["reference", "cpu"])
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_regression(training, kernel_set):
+    with tc.kernels.use(kernel_set):
+        check([tc.FullyConnected(3), tc.RegressionOutput()], training)
+        check([tc.Conv2D(2, 3), tc.Tanh(), tc.RegressionOutput()], training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,8 +80,25 @@ class Layer:
         return self.l2_factors.get(parameter, 0.0 if parameter == "bias" else 1.0)
 
     def config(self) -> dict[str, Any]:
-        """The constructor arguments that make this layer again."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        """The constructor arguments that make this layer again, in forms that JSON has.
+
+        Raises:
+            AttributeError: for an argument that the constructor does not keep.
+        """
+        kind, config = type(self), {}
+        for name, parameter in inspect.signature(kind).parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise AttributeError(
+                    f"the constructor of {kind.__name__} takes {parameter}, so it cannot be saved: "
+                    "give each argument a name"
+                )
+            if not hasattr(self, name):
+                raise AttributeError(
+                    f"{kind.__name__} does not keep its argument {name!r}, so it cannot be saved: "
+                    f"write self.{name} = {name} in its __init__"
+                )
+            config[name] = getattr(self, name)
+        return config
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items() if value is not None)
@@ -96,12 +113,20 @@ class InputLayer(Layer):
         fitted: whether everything that has to be measured has been.
     """
 
+    sample = "sample"  # what errors call one
     shape: Shape
     fitted: bool
 
     def check_before(self, before: Layer | None) -> None:
         if before is not None:
             raise ValueError("an input layer can only be the first layer")
+
+    def expected(self) -> str:
+        """What the network takes, for errors: "images (N, 3, 32, 32): channels come before height and width"."""
+        return f"{self.sample}s (N, {', '.join(map(str, self.shape))})"
+
+    def fit(self, samples: Iterable[Array]) -> None:
+        """Measure what has to be measured over samples of `shape`, taken one by one; by default nothing."""
 
 
 class OutputLayer(Layer):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import initializers, kernels
+from tinycnn.initializers import Initializer
 from tinycnn.kernels.windows import Padding, output_shape
 from tinycnn.layers.base import Array, Layer, Shape, checked_factors, image_shape, pair
 
@@ -28,7 +29,8 @@ class Conv2D(Layer):
             right), or "same" for OH = ⌈H/s⌉, with the odd zero at the bottom and right.
         groups: the channels are cut into so many groups, and each filter sees one of them.
         bias: whether to add b.
-        initializer: of the weights, by name: see `tinycnn.initializers`.
+        initializer: of the weights: a name of `tinycnn.initializers`, or a function f(shape, rng) → array. A function
+            is not saved: a loaded layer has None in its place, and its weights from the file.
         algorithm: "direct", windows as shifts of the image, without copying them; "im2col", the textbook's: every
             window copied into a column, then one matrix product; "auto", the faster, which is "direct" for every shape
             measured. The results are equal but for rounding.
@@ -53,7 +55,7 @@ class Conv2D(Layer):
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
-        initializer: str = "glorot_uniform",
+        initializer: Initializer = "glorot_uniform",
         algorithm: str = "auto",
         lr_factors: Mapping[str, float] | None = None,
         l2_factors: Mapping[str, float] | None = None,
@@ -72,6 +74,9 @@ class Conv2D(Layer):
         self.algorithm = algorithm
         self.lr_factors = checked_factors(lr_factors, "lr_factors")
         self.l2_factors = checked_factors(l2_factors, "l2_factors")
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "initializer": initializers.stored(self.initializer)}
 
     def output_shape(self, input_shape: Shape) -> Shape:
         c, h, w = image_shape(input_shape)

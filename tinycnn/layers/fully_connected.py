@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import initializers, kernels
+from tinycnn.initializers import Initializer
 from tinycnn.layers.base import Array, Layer, Shape, checked_factors
 
 
@@ -20,7 +21,8 @@ class FullyConnected(Layer):
     Args:
         outputs: how many numbers come out.
         bias: whether to add b.
-        initializer: of the weights, by name: see `tinycnn.initializers`.
+        initializer: of the weights: a name of `tinycnn.initializers`, or a function f(shape, rng) → array. A function
+            is not saved: a loaded layer has None in its place, and its weights from the file.
         lr_factors, l2_factors: {"weight": …, "bias": …}, multipliers of the learning rate and of the weight decay.
 
     >>> FullyConnected(3).output_shape((64, 12, 12))
@@ -31,7 +33,7 @@ class FullyConnected(Layer):
         self,
         outputs: int,
         bias: bool = True,
-        initializer: str = "glorot_uniform",
+        initializer: Initializer = "glorot_uniform",
         lr_factors: Mapping[str, float] | None = None,
         l2_factors: Mapping[str, float] | None = None,
         name: str | None = None,
@@ -43,6 +45,9 @@ class FullyConnected(Layer):
         self.initializer = initializers.checked(initializer)
         self.lr_factors = checked_factors(lr_factors, "lr_factors")
         self.l2_factors = checked_factors(l2_factors, "l2_factors")
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "initializer": initializers.stored(self.initializer)}
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (self.outputs,)

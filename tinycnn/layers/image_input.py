@@ -1,28 +1,27 @@
-"""The input layer: images as they come, and what is subtracted from them."""
+"""The input layer for images: as they come, and what is subtracted from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
-from tinycnn import kernels
-from tinycnn.backend import get_array_module
-from tinycnn.layers.base import Array, InputLayer, Shape
+from tinycnn.layers.normalized_input import NormalizedInput
 
-NORMALIZATIONS = ("none", "zerocenter", "zscore")
+COLOURS = (1, 3)  # how many channels grey and RGB images have
 
 
-class ImageInput(InputLayer):
-    """The first layer of a network: y = x ("none"), x − mean ("zerocenter") or (x − mean) / std ("zscore").
+class ImageInput(NormalizedInput):
+    """The first layer of a network for images: y = x ("none"), x − mean ("zerocenter") or (x − mean) / std ("zscore").
 
     mean and std are images: each pixel's own over the training set, or all the same in a channel. They are state, saved
     with the network, and measured by `fit` (the Trainer calls it); until then they are 0 and 1. Pixels keep their
     scale: nothing divides by 255.
 
     Args:
-        shape: (C, H, W) of one image.
+        shape: (C, H, W) of one image. One that looks like (H, W, C), such as (28, 28, 1), is taken as it stands, 28
+            channels of 28 × 1 pixels, with a warning.
         normalization: "none", "zerocenter" or "zscore".
         mean_of: what mean and std are taken over, each "pixel" or each "channel".
 
@@ -39,58 +38,34 @@ class ImageInput(InputLayer):
              [ 0., -2.]]]], dtype=float32)
     """
 
+    sample = "image"
+
     def __init__(
         self, shape: tuple[int, int, int], normalization: str = "none", name: str | None = None, mean_of: str = "pixel"
     ):
-        super().__init__(name)
-        if len(shape) != 3 or any(int(size) != size or size < 1 for size in shape):
-            raise ValueError(f"shape is {shape!r}: give three positive whole numbers (channels, height, width)")
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(f"normalization is {normalization!r}: choose one of {', '.join(NORMALIZATIONS)}")
-        self.shape = tuple(int(size) for size in shape)
+        super().__init__(_image_shape(shape), normalization, name)
         if mean_of not in ("pixel", "channel"):
             raise ValueError(f'mean_of is {mean_of!r}: choose "pixel" or "channel"')
-        self.normalization, self.mean_of = normalization, mean_of
-        self.fitted = normalization == "none"
+        self.mean_of = mean_of
 
-    def build(self, input_shape: Shape, dtype: Any, rng: np.random.Generator) -> None:
-        if self.normalization != "none":
-            self.state["mean"] = np.zeros(self.shape, dtype)
-        if self.normalization == "zscore":
-            self.state["std"] = np.ones(self.shape, dtype)
+    def expected(self) -> str:
+        return f"{super().expected()}: channels come before height and width"
 
-    def fit(self, images: Iterable[Array]) -> None:
-        """Measure mean (and std) over images (C, H, W), taken one by one; a pixel that never changes gets std 1.
+    def joined(self, means: np.ndarray) -> np.ndarray:
+        return means.mean(axis=(1, 2), keepdims=True) if self.mean_of == "channel" else means
 
-        Raises:
-            ValueError: for an image of another shape, one with NaN or infinite pixels, or no images at all.
-        """
-        total, squares, count = np.zeros(self.shape), np.zeros(self.shape), 0
-        for image in images:
-            if image.shape != self.shape:
-                raise ValueError(f"image {count} has shape {image.shape}, but the network takes images {self.shape}")
-            if not np.isfinite(image).all():
-                raise ValueError(
-                    f"image {count} holds NaN or infinite pixels: clean the data, for instance with numpy.nan_to_num"
-                )
-            total += image
-            squares += np.square(image, dtype=np.float64)
-            count += 1
-        if count == 0:
-            raise ValueError("there are no images to measure the mean image on: give at least one")
-        mean, square = total / count, squares / count
-        if self.mean_of == "channel":
-            mean, square = (image.mean(axis=(1, 2), keepdims=True) for image in (mean, square))
-        std = np.sqrt(np.maximum(square - mean**2, 0))
-        statistics = {"mean": mean, "std": np.where(std < 1e-6, 1, std)}
-        for name, array in self.state.items():
-            array[...] = get_array_module(array).asarray(statistics[name])
-        self.fitted = True
 
-    def forward(self, x: Array, training: bool = False) -> Array:
-        if self.normalization == "none":
-            return x
-        return kernels.for_array(x).image_input_forward(x, self.state["mean"], self.state.get("std"))
-
-    def backward(self, dy: Array) -> Array:
-        return dy / self.state["std"] if self.normalization == "zscore" else dy
+def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """`shape` as (C, H, W), with a warning when that seems to be meant as (H, W, C)."""
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    if any(not isinstance(size, (int, np.integer)) or size < 1 for size in sizes) or len(sizes) != 3:
+        remedy = f", or VectorInput({sizes[0]}) for vectors" if len(sizes) == 1 else ""
+        raise ValueError(f"shape is {shape!r}: give three positive whole numbers (channels, height, width){remedy}")
+    c, h, w = map(int, sizes)
+    if w in COLOURS and min(c, h) > max(COLOURS):
+        warnings.warn(
+            f"ImageInput({shape!r}) means {c} channels of {h} × {w} pixels: channels come first, so give ({w}, {c}, "
+            f"{h}) for images of {c} × {h} pixels, and turn arrays by x.transpose(0, 3, 1, 2)",
+            stacklevel=3,
+        )
+    return c, h, w

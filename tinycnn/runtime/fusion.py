@@ -56,7 +56,8 @@ class Fused(Layer):
 class SoftmaxCrossEntropy(Fused):
     """Softmax and ClassificationOutput as one: the loss comes from the scores, so no probability is ever too small.
 
-    log p[n,k] = x[n,k] − log Σ_j exp(x[n,j]), and dloss/dx = (p − onehot(t)) · w[t] / Σ w[t]: x (N, K) → p (N, K).
+    log p[n,k] = x[n,k] − log Σ_j exp(x[n,j]), and dloss/dx = (p − onehot(t)) · w[t] / Σ w[t], or with label
+    smoothing what `kernels.reference.cross_entropy_backward` says: x (N, K) → p (N, K).
     """
 
     def __init__(self, softmax: Softmax, output: ClassificationOutput):
@@ -72,11 +73,14 @@ class SoftmaxCrossEntropy(Fused):
         """The mean cross-entropy of p with labels t; exact when p is what `forward` returned last."""
         if self.cache is None or p is not self.cache[0]:
             return self.output.loss(p, t)
-        return kernels.for_array(p).cross_entropy_forward(self.cache[1], t, self.output.weights(p))
+        return kernels.for_array(p).cross_entropy_forward(self.cache[1], t, *self._options(p))
 
     def backward(self, t: Array) -> Array:
         p = self.cache[0]
-        return kernels.for_array(p).cross_entropy_backward(p, t, self.output.weights(p))
+        return kernels.for_array(p).cross_entropy_backward(p, t, *self._options(p))
+
+    def _options(self, p: Array) -> tuple[Array | None, float]:
+        return self.output.weights(p), self.output.label_smoothing
 
 
 def softmax_cross_entropy(layers: Sequence[Layer]) -> tuple[Layer, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.layers import BatchNorm2D
+from tinycnn.layers import BatchNorm
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.runtime.inference import with_batch_statistics
 from tinycnn.training.data import Augment, Batches, Dataset
@@ -23,7 +23,7 @@ def population_statistics(
     (`balanced`) and changed (`augment`) as in training: data often comes sorted, and a batch of a single class would
     have that class's own scale taken out of it.
     """
-    norms = [layer for _, layer in net.simple_layers() if isinstance(layer, BatchNorm2D)]
+    norms = [layer for _, layer in net.simple_layers() if isinstance(layer, BatchNorm)]
     batches = Batches(
         Dataset.of(data), batch_size, drop_last=False, balanced=balanced, augment=augment, dtype=net.dtype
     )

@@ -6,6 +6,14 @@ threads that wait for each other, are in `expert/`, whose README draws them.
 """
 
 from tinycnn.kernels import contracts
+from tinycnn.kernels.cpu.activation import (
+    leaky_relu_backward,
+    leaky_relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from tinycnn.kernels.cpu.block import conv_block_backward, conv_block_forward
 from tinycnn.kernels.cpu.conv import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.cpu.cross_channel import cross_channel_norm_backward, cross_channel_norm_forward
@@ -39,6 +47,8 @@ from tinycnn.kernels.reference import (
     log_softmax_forward,
     softmax_backward,
     softmax_forward,
+    squared_error_backward,
+    squared_error_forward,
 )
 
 __all__ = [
@@ -69,6 +79,8 @@ __all__ = [
     "fully_connected_forward",
     "im2col",
     "image_input_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "log_softmax_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
@@ -76,8 +88,14 @@ __all__ = [
     "relu_forward",
     "sgdm_update",
     "sgdm_update_all",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]
 
 contracts.guard(globals(), __all__)

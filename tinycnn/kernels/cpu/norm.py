@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tinycnn.kernels import reference
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.runtime import memory
 
@@ -18,6 +19,8 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The variance of all is the mean of the variances plus the variance of the means.
     """
+    if x.ndim == 2:  # planes of a single number: NumPy goes along the rows
+        return reference.batch_norm_statistics(x)
     planes, (n, c) = _planes(x), x.shape[:2]
     moments = np.empty((n * c, 2))
     over_ranges(_moments, n * c, planes[0].nbytes, planes, moments)
@@ -31,6 +34,8 @@ def batch_norm_forward(
     x: np.ndarray, mean: np.ndarray, variance: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
 ) -> np.ndarray:
     """Twin of `reference.batch_norm_forward`. One pass, with γ/√(σ² + ε) computed once a channel."""
+    if x.ndim == 2:  # planes of a single number: NumPy goes along the rows
+        return reference.batch_norm_forward(x, mean, variance, weight, bias, eps)
     planes, y = _planes(x), memory.empty(x.shape, x.dtype)
     scale = weight / np.sqrt(variance + x.dtype.type(eps))
     over_ranges(_normalize, len(planes), planes[0].nbytes, planes, mean, scale, bias, _planes(y))
@@ -47,6 +52,8 @@ def batch_norm_backward(
     batch_statistics: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Twin of `reference.batch_norm_backward`. Two passes: one for both sums, one for dx."""
+    if x.ndim == 2:  # planes of a single number: NumPy goes along the rows
+        return reference.batch_norm_backward(dy, x, mean, variance, weight, eps, batch_statistics)
     dy_planes, planes, dx = _planes(dy), _planes(x), memory.empty(x.shape, x.dtype)
     (n, c), m = x.shape[:2], x.dtype.type(x.size // x.shape[1])
     inverse_std = 1 / np.sqrt(variance + x.dtype.type(eps))

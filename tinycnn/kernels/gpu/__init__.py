@@ -5,6 +5,14 @@ the same arrays give the same bits every time. Importing this package needs neit
 """
 
 from tinycnn.kernels import contracts
+from tinycnn.kernels.gpu.activation import (
+    leaky_relu_backward,
+    leaky_relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from tinycnn.kernels.gpu.block import conv_block_backward, conv_block_forward, conv_blocks_inference
 from tinycnn.kernels.gpu.columns import col2im, conv2d_backward_bias, im2col
 from tinycnn.kernels.gpu.conv import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
@@ -24,6 +32,8 @@ from tinycnn.kernels.gpu.loss import (
     log_softmax_forward,
     softmax_backward,
     softmax_forward,
+    squared_error_backward,
+    squared_error_forward,
 )
 from tinycnn.kernels.gpu.norm import batch_norm_backward, batch_norm_forward, batch_norm_statistics, batch_norm_track
 from tinycnn.kernels.gpu.pool import (
@@ -62,6 +72,8 @@ __all__ = [
     "fully_connected_forward",
     "im2col",
     "image_input_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "log_softmax_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
@@ -69,8 +81,14 @@ __all__ = [
     "relu_forward",
     "sgdm_update",
     "sgdm_update_all",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]
 
 contracts.guard(globals(), __all__)

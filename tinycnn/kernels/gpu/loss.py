@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, one launch each."""
+"""Softmax and cross-entropy, one launch each; the mean squared error, two."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def log_softmax_forward(x: Array) -> Array:
     return _rows("log_softmax_forward", x)
 
 
-def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = None) -> Array:
+def cross_entropy_forward(
+    log_p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
+) -> Array:
     """Twin of `reference.cross_entropy_forward`. One block for all rows, so that the sum has one order."""
     xp = get_array_module(log_p)
     log_p, loss = xp.ascontiguousarray(log_p), xp.empty(1, log_p.dtype)
@@ -36,7 +38,7 @@ def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = 
         1,
         256,
         log_p,
-        *_labels(log_p, t, class_weights),
+        *_labels(log_p, t, class_weights, label_smoothing),
         loss,
         *log_p.shape,
         dtype=log_p.dtype,
@@ -44,15 +46,37 @@ def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = 
     return loss.reshape(())
 
 
-def cross_entropy_backward(p: Array, t: Array, class_weights: Array | None = None) -> Array:
+def cross_entropy_backward(
+    p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
+) -> Array:
     """Twin of `reference.cross_entropy_backward`. A warp for each row; every block adds up the labels' weights itself."""
-    return _rows("cross_entropy_backward", p, *_labels(p, t, class_weights))
+    return _rows("cross_entropy_backward", p, *_labels(p, t, class_weights, label_smoothing))
 
 
-def _labels(p: Array, t: Array, class_weights: Array | None) -> tuple[Array, Array | None]:
+def squared_error_forward(y: Array, t: Array) -> Array:
+    """Twin: reference.squared_error_forward. Each block sums a part in float64, and one block then joins the parts."""
+    xp = get_array_module(y, t)
+    y, t, loss = xp.ascontiguousarray(y), xp.ascontiguousarray(t, y.dtype), xp.empty(1, y.dtype)
+    parts = xp.empty(min(1024, blocks(y.size, 4 * 256)), np.float64)
+    launch("loss", "squared_error_parts", parts.size, 256, y, t, parts, np.int64(y.size), dtype=y.dtype)
+    launch("loss", "squared_error_mean", 1, 256, parts, loss, parts.size, np.int64(y.size), dtype=y.dtype)
+    return loss.reshape(())
+
+
+def squared_error_backward(y: Array, t: Array) -> Array:
+    """Twin: reference.squared_error_backward. A thread an element."""
+    xp = get_array_module(y, t)
+    y, t, dy = xp.ascontiguousarray(y), xp.ascontiguousarray(t, y.dtype), xp.empty(y.shape, y.dtype)
+    launch("loss", "squared_error_backward", blocks(y.size, 256), 256, y, t, dy, np.int64(y.size), dtype=y.dtype)
+    return dy
+
+
+def _labels(
+    p: Array, t: Array, class_weights: Array | None, label_smoothing: float
+) -> tuple[Array, Array | None, float]:
     xp = get_array_module(p, t)
     weights = class_weights if class_weights is None else xp.ascontiguousarray(class_weights, p.dtype)
-    return xp.ascontiguousarray(t, np.int64), weights
+    return xp.ascontiguousarray(t, np.int64), weights, float(label_smoothing)
 
 
 def _rows(kernel: str, x: Array, *others: Array | float | None) -> Array:

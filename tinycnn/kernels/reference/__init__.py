@@ -9,7 +9,16 @@ Shapes: N images, C channels, H × W pixels in, OH × OW pixels out, O filters o
 """
 
 from tinycnn.kernels import contracts
-from tinycnn.kernels.reference.activation import relu_backward, relu_forward
+from tinycnn.kernels.reference.activation import (
+    leaky_relu_backward,
+    leaky_relu_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from tinycnn.kernels.reference.blocks import conv_block_backward, conv_block_forward, conv_blocks_inference
 from tinycnn.kernels.reference.conv import (
     col2im,
@@ -32,6 +41,8 @@ from tinycnn.kernels.reference.loss import (
     log_softmax_forward,
     softmax_backward,
     softmax_forward,
+    squared_error_backward,
+    squared_error_forward,
 )
 from tinycnn.kernels.reference.norm import (
     batch_norm_backward,
@@ -77,6 +88,8 @@ __all__ = [
     "fully_connected_forward",
     "im2col",
     "image_input_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "log_softmax_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
@@ -84,8 +97,14 @@ __all__ = [
     "relu_forward",
     "sgdm_update",
     "sgdm_update_all",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]
 
 contracts.guard(globals(), __all__)

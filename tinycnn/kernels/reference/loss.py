@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinycnn.backend import get_array_module
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -30,23 +32,53 @@ def log_softmax_forward(x: Array) -> Array:
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = None) -> Array:
-    """loss = −Σ_n w[t_n] · log p[n, t_n] / Σ_n w[t_n]: log_p (N, K), labels t (N,) → scalar; w is 1 by default."""
+def cross_entropy_forward(
+    log_p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
+) -> Array:
+    """loss = −Σ_n Σ_k q[n,k] · log p[n,k] / Σ_n w[t_n]: log_p (N, K), labels t (N,) → scalar; w (K,) is 1 by default.
+
+    The label's class has q[n,t_n] = (1 − ε) · w[t_n], and label smoothing ε adds ε/K · w[k] to every class.
+    """
     xp = get_array_module(log_p)
-    shares = _label_shares(log_p, t, class_weights)
-    return -(shares * log_p[xp.arange(len(t)), t]).sum()
+    shares, spread = _label_shares(log_p, t, class_weights, label_smoothing)
+    loss = -(shares * log_p[xp.arange(len(t)), t]).sum()
+    return loss if spread is None else loss - (log_p * spread).sum()
 
 
-def cross_entropy_backward(p: Array, t: Array, class_weights: Array | None = None) -> Array:
-    """dloss/dlogits of softmax and cross-entropy together: (p − onehot(t)) · w[t] / Σ w[t]: (N, K) → (N, K)."""
+def cross_entropy_backward(
+    p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
+) -> Array:
+    """dloss/dlogits of softmax and cross-entropy together: (p[n,k] · Σ_j q[n,j] − q[n,k]) / Σ_n w[t_n], for p (N, K).
+
+    Without label smoothing that is (p − onehot(t)) · w[t] / Σ w[t].
+    """
     xp = get_array_module(p)
+    shares, spread = _label_shares(p, t, class_weights, label_smoothing)
     dlogits = p.copy()
     dlogits[xp.arange(len(t)), t] -= 1
-    return dlogits * _label_shares(p, t, class_weights)[:, None]
+    dlogits *= shares[:, None]
+    return dlogits if spread is None else dlogits + (p * spread.sum() - spread)
 
 
-def _label_shares(p: Array, t: Array, class_weights: Array | None) -> Array:
-    """Each image's share of the mean loss, w[t_n] / Σ w[t]: (N,), which sums to 1."""
+def _label_shares(
+    p: Array, t: Array, class_weights: Array | None, label_smoothing: float
+) -> tuple[Array, Array | None]:
+    """(1 − ε) · w[t_n] / Σ_n w[t_n] (N,), and ε/K · w[k] / Σ_n w[t_n] (K,), which is None where ε = 0."""
     xp = get_array_module(p)
-    weights = xp.ones(len(t), p.dtype) if class_weights is None else class_weights[t].astype(p.dtype)
-    return weights / weights.sum()
+    w = xp.ones(p.shape[1], p.dtype) if class_weights is None else class_weights.astype(p.dtype)
+    total = w[t].sum()
+    shares = w[t] / total
+    if not label_smoothing:
+        return shares, None
+    return p.dtype.type(1 - label_smoothing) * shares, p.dtype.type(label_smoothing / p.shape[1]) * w / total
+
+
+def squared_error_forward(y: Array, t: Array) -> Array:
+    """loss = mean of (y − t)² over all elements: y and t of one shape → scalar."""
+    xp = get_array_module(y)
+    return xp.square(y - t).mean(dtype=np.float64).astype(y.dtype)
+
+
+def squared_error_backward(y: Array, t: Array) -> Array:
+    """dloss/dy = 2 · (y − t) / (how many elements there are)."""
+    return (y - t) * y.dtype.type(2 / y.size)

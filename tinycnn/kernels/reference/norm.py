@@ -12,19 +12,19 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
-    """Each channel's mean and biased variance over images and pixels: x (N, C, H, W) → (C,), (C,)."""
-    xp = get_array_module(x)
-    mean = x.mean(axis=(0, 2, 3), dtype=np.float64)
-    deviation = x - mean.astype(x.dtype)[:, None, None]
-    variance = xp.square(deviation).mean(axis=(0, 2, 3), dtype=np.float64)
+    """Each channel's mean and biased variance over images and pixels: x (N, C, H, W) or (N, C) → (C,), (C,)."""
+    xp, axes = get_array_module(x), _all_but_channels(x)
+    mean = x.mean(axis=axes, dtype=np.float64)
+    deviation = x - _along_channels(mean.astype(x.dtype), x)
+    variance = xp.square(deviation).mean(axis=axes, dtype=np.float64)
     return mean.astype(x.dtype), variance.astype(x.dtype)
 
 
 def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, eps: float) -> Array:
-    """y = γ · (x − μ) / √(σ² + ε) + β, channel by channel: x (N, C, H, W), the rest (C,) → y (N, C, H, W)."""
+    """y = γ · (x − μ) / √(σ² + ε) + β, channel by channel: x (N, C, H, W) or (N, C), the rest (C,) → y like x."""
     xp = get_array_module(x)
     scale = weight / xp.sqrt(variance + eps)
-    return (x - mean[:, None, None]) * scale[:, None, None] + bias[:, None, None]
+    return (x - _along_channels(mean, x)) * _along_channels(scale, x) + _along_channels(bias, x)
 
 
 def batch_norm_backward(
@@ -37,16 +37,26 @@ def batch_norm_backward(
     The two means are there because μ and σ² depend on x; with `batch_statistics=False` (evaluation, where they are
     constants) dx is γ/√(σ² + ε) · dy.
     """
-    xp = get_array_module(x)
+    xp, axes = get_array_module(x), _all_but_channels(x)
     inverse_std = 1 / xp.sqrt(variance + eps)
-    x_hat = (x - mean[:, None, None]) * inverse_std[:, None, None]
-    dbias = dy.sum(axis=(0, 2, 3), dtype=np.float64).astype(dy.dtype)
-    dweight = (dy * x_hat).sum(axis=(0, 2, 3), dtype=np.float64).astype(dy.dtype)
+    x_hat = (x - _along_channels(mean, x)) * _along_channels(inverse_std, x)
+    dbias = dy.sum(axis=axes, dtype=np.float64).astype(dy.dtype)
+    dweight = (dy * x_hat).sum(axis=axes, dtype=np.float64).astype(dy.dtype)
     dx = dy
     if batch_statistics:
         m = x.size // x.shape[1]
-        dx = dy - (dbias / m)[:, None, None] - x_hat * (dweight / m)[:, None, None]
-    return dx * (weight * inverse_std)[:, None, None], dweight, dbias
+        dx = dy - _along_channels(dbias / m, x) - x_hat * _along_channels(dweight / m, x)
+    return dx * _along_channels(weight * inverse_std, x), dweight, dbias
+
+
+def _all_but_channels(x: Array) -> tuple[int, ...]:
+    """The axes of x (N, C, …) that a channel's statistics are taken over: all but C's."""
+    return (0, *range(2, x.ndim))
+
+
+def _along_channels(of_channel: Array, x: Array) -> Array:
+    """`of_channel` (C,) with an axis of length 1 for each of x's axes after C, so that it meets x's channels."""
+    return of_channel.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def batch_norm_track(
