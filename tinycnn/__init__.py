@@ -20,6 +20,7 @@ from tinycnn.layers import (
     ImageInput,
     Layer,
     MaxPool2D,
+    OutputLayer,
     ReLU,
     Softmax,
 )
@@ -33,6 +34,7 @@ from tinycnn.training.batch_statistics import population_statistics
 from tinycnn.training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, TrainingTable
 from tinycnn.training.data import Batches, Dataset
 from tinycnn.training.evaluation import evaluate
+from tinycnn.training.history import History
 from tinycnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -57,10 +59,12 @@ __all__ = [
     "Flatten",
     "FullyConnected",
     "GlobalAveragePool2D",
+    "History",
     "ImageInput",
     "Layer",
     "MaxPool2D",
     "Optimizer",
+    "OutputLayer",
     "PiecewiseSchedule",
     "ReLU",
     "Sequential",

@@ -12,9 +12,10 @@ import numpy as np
 
 from tinycnn import backend, storage
 from tinycnn.assembly import assemble
-from tinycnn.checks import as_array, checked_pixels
+from tinycnn.checks import as_array, checked_pixels, warn_unfitted
 from tinycnn.layers import Dropout, ImageInput, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
+from tinycnn.optimizers import checked_optimizer
 from tinycnn.runtime import fusion, memory_errors
 from tinycnn.runtime.cuda_graph import Recorder
 from tinycnn.summary import Summary, summarize
@@ -95,7 +96,8 @@ class Sequential:
         Raises:
             ValueError: for labels out of range, or a network that does not end in ClassificationOutput.
         """
-        output = self._output_layer()
+        output, p = self._output_layer(), as_array(p, "p")
+        self._array_module(p)
         return float(output.loss(p, self._checked_labels(t, len(p))))
 
     def backward(self, t: Array) -> Array:
@@ -125,11 +127,14 @@ class Sequential:
             MemoryError: when the batch does not fit into the GPU's memory.
         """
         self._output_layer()
+        checked_optimizer(optimizer)
         if not any(layer.learns() for layer in self.plan):
             raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
         if not checked:
             x = self._checked_images(x)
             t = self._checked_labels(t, len(x))
+        if not self.layers[0].fitted:
+            warn_unfitted(self.layers[0])
         with memory_errors.explained(self, len(x), training=True):
             step = self._step if self.device == "cpu" else partial(self.recorder.step, self)
             loss, p = step(x, t, optimizer)
@@ -302,6 +307,9 @@ class Sequential:
     def __repr__(self) -> str:
         return "Sequential([\n" + "".join(f"    {layer!r},\n" for layer in self.layers) + "])"
 
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     # --- Checks ---
 
     def _discard_derived(self) -> None:
@@ -321,6 +329,7 @@ class Sequential:
     def _upstream(self, t: Array) -> Array:
         if isinstance(self.layers[-1], OutputLayer):
             return self._checked_labels(t, self._batch)
+        t = as_array(t, "dloss/dy")
         self._array_module(t)
         output = (self._batch, *self.shapes[-1])
         if tuple(t.shape) != output:

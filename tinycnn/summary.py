@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import html
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
 
 HEADINGS = ("name", "type", "output shape", "parameters", "memory")
+TEXT_COLUMNS = 3  # the first three hold words, the rest numbers
 
 
 class Summary(str):
-    """The table as text, which prints as a table in the interactive prompt too."""
+    """The table as text, which prints as a table in the interactive prompt too, and shows as one in a notebook."""
+
+    rows: Sequence[Sequence[str]]  # the layers', and the totals
+
+    def __new__(cls, text: str, rows: Sequence[Sequence[str]] = ()) -> Summary:
+        summary = super().__new__(cls, text)
+        summary.rows = rows
+        return summary
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADINGS, self.rows, TEXT_COLUMNS)
 
 
 def summarize(net: Sequential) -> Summary:
@@ -28,7 +41,7 @@ def summarize(net: Sequential) -> Summary:
     conv2d_1      Conv2D      (2, 2, 2)             20      32 B
     total                                           20      96 B
     """
-    rows = [HEADINGS]
+    rows: list[tuple[str, ...]] = []
     parameters = memory = 0
     for layer, shape in zip(net.layers, net.shapes, strict=True):
         count = sum(array.size for array in layer.parameters.values())
@@ -36,16 +49,37 @@ def summarize(net: Sequential) -> Summary:
         rows.append((str(layer.name), type(layer).__name__, str(shape), f"{count:,}", format_bytes(nbytes)))
         parameters, memory = parameters + count, memory + nbytes
     rows.append(("total", "", "", f"{parameters:,}", format_bytes(memory)))
+    return Summary(_text_table([HEADINGS, *rows]), rows)
+
+
+def _text_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    return Summary(
-        "\n".join(
-            "  ".join(
-                cell.ljust(width) if column < 3 else cell.rjust(width + (column == 4) * 2)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < TEXT_COLUMNS else cell.rjust(width + (column == 4) * 2)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
+        for row in rows
     )
+
+
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 0) -> str:
+    """An HTML table of texts; all but the first `text_columns` columns are aligned to the right, as numbers are.
+
+    >>> html_table(["loss"], [["< 0.1"]])[-80:]
+    '<tbody><tr><td style="text-align: right">&lt; 0.1</td></tr></tbody></table>'
+    """
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return f"<tr>{''.join(_cell(tag, cell, i < text_columns) for i, cell in enumerate(cells))}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><thead>{line(headings, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _cell(tag: str, text: str, is_text: bool) -> str:
+    side = "left" if is_text else "right"
+    return f'<{tag} style="text-align: {side}">{html.escape(text)}</{tag}>'
 
 
 def format_bytes(nbytes: int) -> str:

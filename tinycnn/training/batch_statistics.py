@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tinycnn.layers import BatchNorm2D
@@ -23,9 +24,8 @@ def population_statistics(
     have that class's own scale taken out of it.
     """
     norms = [layer for layer in net.layers if isinstance(layer, BatchNorm2D)]
-    batches = Batches(
-        Dataset.of(data), batch_size, drop_last=False, balanced=balanced, augment=augment, dtype=net.dtype
-    )
+    batches = Batches(Dataset.of(data), batch_size, balanced=balanced, augment=augment, dtype=net.dtype)
+    check_batch_norm(net, batches)
     for norm in norms:
         norm.seen = 0
     try:
@@ -34,3 +34,20 @@ def population_statistics(
     finally:
         for norm in norms:
             norm.seen = None
+
+
+def check_batch_norm(net: Sequential, batches: Batches) -> None:
+    """Make sure that no batch would leave a batch norm a single value a channel, from which nothing can be learnt.
+
+    Raises:
+        ValueError: naming the layer, and which batch size to avoid.
+    """
+    if batches.smallest > 1:
+        return
+    for layer, shape in zip(net.layers, net.shapes, strict=True):
+        if isinstance(layer, BatchNorm2D) and math.prod(shape[1:]) == 1:
+            raise ValueError(
+                f"{len(batches.data)} images in batches of {batches.batch_size} leave a batch of one image, in which "
+                f"batch norm {layer.name!r} has a single value a channel and cannot normalize it: choose another "
+                "batch_size, or leave that batch out of training with drop_last=True"
+            )
