@@ -216,7 +216,7 @@ def checked_count(value: Any, name: str, of: str = "", smallest: int = 1) -> int
     except TypeError:
         count = smallest - 1
     if count < smallest:
-        raise ValueError(f"{name} is {value!r}: give a whole number {of and of + ' '}of at least {smallest}")
+        raise ValueError(f"{name} is {value!r}: give a whole number of {of and of + ', '}at least {smallest}")
     return count
 
 

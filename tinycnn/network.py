@@ -133,8 +133,9 @@ class Sequential:
         if not checked:
             x = self._checked_images(x)
             t = self._checked_labels(t, len(x))
-        if not self.layers[0].fitted:
-            warn_unfitted(self.layers[0])
+        first: Any = self.layers[0]
+        if not first.fitted:
+            warn_unfitted(first)
         with memory_errors.explained(self, len(x), training=True):
             step = self._step if self.device == "cpu" else partial(self.recorder.step, self)
             loss, p = step(x, t, optimizer)

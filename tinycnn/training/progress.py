@@ -37,7 +37,7 @@ class Progress:
         if enabled:
             tqdm = _tqdm()
             if tqdm is None:
-                print(f"{description}: {total} {unit}s (install tqdm to see a progress bar)", file=sys.stderr)
+                print(f"{description}: 0/{total} {unit} (install tqdm to see a progress bar)", file=sys.stderr)
             else:
                 self._bar = tqdm(total=total, desc=description, unit=f" {unit}", dynamic_ncols=True)
 
