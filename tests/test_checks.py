@@ -172,7 +172,7 @@ def test_a_tensor_on_a_gpu_goes_to_cupy_through_dlpack(monkeypatch):
 
 def test_a_tensor_on_a_gpu_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(TypeError, match=r"x is a OnGpu that cannot be read .*CuPy.*: call x.cpu\(\) first$"):
+    with pytest.raises(TypeError, match=r"x is an OnGpu that cannot be read .*CuPy.*: call x.cpu\(\) first$"):
         as_array(OnGpu())
 
 

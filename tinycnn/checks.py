@@ -72,9 +72,9 @@ def _converted(x: Any, name: str) -> Array:
             return np.from_dlpack(x)
         return np.asarray(x)
     except UNREADABLE as error:
-        kind, why = type(x).__name__, str(error).partition("\n")[0]
+        kind, why = _with_article(type(x).__name__), str(error).partition("\n")[0]
         remedy = f"call {name}.cpu() first" if _is_on_gpu(x) else "give a NumPy array"
-        raise TypeError(f"{name} is a {kind} that cannot be read as an array ({why}): {remedy}") from error
+        raise TypeError(f"{name} is {kind} that cannot be read as an array ({why}): {remedy}") from error
 
 
 def _is_on_gpu(x: Any) -> bool:
@@ -123,12 +123,18 @@ def _why_no_numbers(x: Any, array: Array, name: str) -> str:
 
 
 def described(x: Any) -> str:
-    """What x is, for an error: a short value itself, a class by its name, the type of anything else."""
+    """What x is, for an error: a short value itself, a class by its name, an array's shape, the type of all else."""
+    if isinstance(x, np.ndarray):
+        return f"an array of shape {x.shape}"
     if isinstance(x, type):
         return f"the class {x.__name__}"
     if x is None or isinstance(x, (bool, int, float, str)):
         return repr(x)[:60]
-    return f"a {type(x).__name__}"
+    return _with_article(type(x).__name__)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
 # --- Images and labels ---

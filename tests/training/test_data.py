@@ -129,7 +129,7 @@ def test_pairs_and_datasets():
         (lambda: tc.Dataset(X, T, T[:9] == 1), ValueError, r"shape \(9,\) and dtype bool.*a mask of 10 booleans"),
         (lambda: tc.Dataset.of(7), TypeError, r"the data is 7: give images and labels as one pair \(x, t\), or a Data"),
         (lambda: tc.Dataset.of((X, T, T)), TypeError, "the data is a tuple: give images and labels as one pair"),
-        (lambda: tc.Dataset.of(X[:2]), TypeError, "the data is a ndarray: give images and labels as one pair"),
+        (lambda: tc.Dataset.of(X[:2]), TypeError, r"the data is an array of shape \(2, 1, 1, 1\): give images and"),
         (
             lambda: tc.Batches(tc.Dataset(X, T), 0),
             ValueError,

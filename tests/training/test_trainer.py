@@ -484,7 +484,7 @@ def test_a_last_batch_of_one_image_is_left_out_or_has_many_pixels():
         ({"schedule": 0}, TypeError, "schedule is 0: give a function"),
         ({"schedule": tc.CosineSchedule}, TypeError, r"schedule is the class CosineSchedule: .*CosineSchedule\(…\)$"),
         ({"callbacks": [tc.EarlyStopping]}, TypeError, r"callbacks\[0\] is the class EarlyStopping: .*with brackets"),
-        ({"callbacks": tc.EarlyStopping()}, TypeError, "callbacks is a EarlyStopping: give a list, such as"),
+        ({"callbacks": tc.EarlyStopping()}, TypeError, "callbacks is an EarlyStopping: give a list, such as"),
         ({"callbacks": tc.EarlyStopping}, TypeError, "callbacks is the class EarlyStopping: give a list"),
         (
             {"callbacks": [print]},
@@ -510,8 +510,8 @@ def test_a_schedule_that_gives_no_multiplier(scale):
     ("arguments", "words"),
     [
         (((X, T), 0.2), r"^validation is 0.2: give images and labels as one pair \(x, t\), or a Dataset$"),
-        (((X, T), X), "^validation is a ndarray: give images and labels as one pair"),
-        ((X, T), "^train is a ndarray: give images and labels as one pair"),
+        (((X, T), X), "^validation is an array of shape .*: give images and labels as one pair"),
+        ((X, T), r"^train is an array of shape \(22, 1, 8, 8\): give images and labels as one pair"),
     ],
 )
 def test_what_is_no_data(arguments, words):
