@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from tinycnn import backend, storage
 from tinycnn.checks import checked_count, checked_instance, described
-from tinycnn.layers import ImageInput
 from tinycnn.optimizers import checked_optimizer
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.schedules import ConstantSchedule, Schedule
@@ -223,8 +222,8 @@ class Trainer:
         return float(scale)
 
     def _fit_input(self, data: Dataset) -> None:
-        layer = self.net.layers[0]
-        if isinstance(layer, ImageInput) and not layer.fitted:
+        layer: Any = self.net.layers[0]
+        if not layer.fitted:
             layer.fit(data.images())
 
     def _tell(self, event: str) -> None:
