@@ -78,7 +78,8 @@ def run(settings: Settings) -> dict[str, Any]:
 def _epochs(data: tc.Dataset, settings: Settings, rounds: int) -> list[dict[str, Any]]:
     """Seconds of each epoch of training, those spent waiting among them; a first one, to warm up, is left out."""
     net = paper_network(settings.channels, int(data.t.max()) + 1, size=settings.size)
-    trainer = tc.Trainer(net, tc.SGDM(LEARNING_RATE, MOMENTUM, WEIGHT_DECAY), batch_size=settings.batch)
+    optimizer = tc.SGDM(LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
+    trainer = tc.Trainer(net, optimizer, batch_size=settings.batch, drop_last=True)  # equal batches, to be counted
     with timed_prefetch() as epochs:
         trainer.fit(data, epochs=rounds + 1)
     return [{**epoch, "films": epoch["batches"] * settings.batch} for epoch in epochs[1:]]

@@ -1,11 +1,14 @@
 """What a person is told who gets something wrong: the right kind of error, naming the thing and the remedy."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import tinycnn as tc
 
 X, T = np.zeros((4, 3, 6, 5), np.float32), np.array([0, 1, 2, 1])
+NAMES = ["dog", "cat", "fox", "cat"]
 
 
 def make() -> tc.Sequential:
@@ -90,11 +93,29 @@ def test_no_images():
     [
         (np.array([0, 1, 3, 2]), ValueError, r"label t\[2\] is 3, but the network has 3 classes: labels must be 0 … 2"),
         (np.array([0, -1, 0, 0]), ValueError, r"label t\[1\] is -1"),
-        (np.array([0.0, 1, 2, 1]), TypeError, r"labels t have dtype float64: give whole numbers 0 … 2, such as"),
-        (np.array([True, False, True, True]), TypeError, "labels t have dtype bool"),
-        (["a", "b", "c", "a"], TypeError, "labels t have dtype"),
+        (
+            np.array([1, 2, 3, 2]),
+            ValueError,
+            r"label t\[2\] is 3, .* labels must be 0 … 2 \(t − 1, if yours begin at 1\)$",
+        ),
+        (np.array([0.0, 1, 2, 1]), TypeError, r"dtype float64: give whole numbers 0 … 2, such as t.astype\(int\)$"),
+        (
+            np.array([0.0, 1, 0.37, 1]),
+            TypeError,
+            r"hold 0.37 at t\[2\], .*: round or bin them, or.* in RegressionOutput$",
+        ),
+        (np.array([np.nan, 1, 2, 1]), TypeError, r"labels t hold nan at t\[0\], but classes are whole numbers 0 … 2"),
+        (
+            np.array([True, False, True, True]),
+            TypeError,
+            r"dtype bool: give whole numbers 0 … 2, such as t.astype\(int\)",
+        ),
+        (NAMES, TypeError, r"labels t are names, such as 'dog': number the classes, names, t = numpy.unique\(t, "),
+        (np.array(NAMES, object), TypeError, "labels t are names, such as 'dog'"),
+        ([0, 1, None, 2], TypeError, "labels t holds Python objects, such as 0"),
         (np.array([0, 1, 2]), ValueError, r"labels t have shape \(3,\), but there are 4 images: give shape \(4,\)"),
-        (np.eye(3, dtype=int)[T], ValueError, r"labels t have shape \(4, 3\)"),
+        (np.eye(3, dtype=int)[T], ValueError, r"shape \(4, 3\), a row an image as in one-hot .*t.argmax\(axis=1\)$"),
+        (np.eye(3)[T], ValueError, r"shape \(4, 3\), a row an image as in one-hot .*t.argmax\(axis=1\)$"),
     ],
 )
 def test_wrong_labels_change_nothing(call, t, error, words):
@@ -105,9 +126,35 @@ def test_wrong_labels_change_nothing(call, t, error, words):
     assert all(np.array_equal(array, before[name]) for name, array in net.state_dict().items())
 
 
+def test_the_remedies_for_labels_work():
+    assert np.unique(NAMES, return_inverse=True)[1].tolist() == [1, 0, 2, 0]
+    for t in (np.unique(NAMES, return_inverse=True)[1], np.eye(3)[T].argmax(axis=1), T.astype(float).astype(int)):
+        assert forwarded().train_step(X, t, tc.SGDM()) == pytest.approx(np.log(3))
+
+
 @pytest.mark.parametrize("t", [T.tolist(), T.astype(np.uint8), T.astype(np.int64)])
 def test_right_labels_of_any_integer_type(t):
     assert forwarded().train_step(X, t, tc.SGDM()) == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda optimizer: make().train_step(X, T, optimizer), lambda optimizer: tc.Trainer(make(), optimizer)],
+    ids=["train_step", "Trainer"],
+)
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        ("adam", r"^optimizer is 'adam': give an Optimizer, such as tc.SGDM\(lr=0.01\) or tc.Adam\(\)$"),
+        (tc.SGDM, r"^optimizer is the class SGDM: make an object of it with brackets, SGDM\(…\)$"),
+        (0.01, "^optimizer is 0.01: give an Optimizer"),
+        (None, "^optimizer is None: give an Optimizer"),
+        (tc.ReLU(), "^optimizer is a ReLU: give an Optimizer"),
+    ],
+)
+def test_what_is_no_optimizer(use, optimizer, words):
+    with pytest.raises(TypeError, match=words):
+        use(optimizer)
 
 
 @pytest.mark.parametrize("net", [make, lambda: (net := forwarded()).clear_cache() or net], ids=["new", "forgotten"])
@@ -210,3 +257,11 @@ def test_a_state_that_does_not_belong(change, words):
     state = {name: array for name, array in {**make().state_dict(), **change}.items() if array is not None}
     with pytest.raises(ValueError, match=words):
         make().load_state_dict(state)
+
+
+def test_a_gpu_without_cupy_has_a_remedy_for_python_and_for_the_command_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(
+        RuntimeError, match='stay on the CPU: device "cpu" in Python, --device cpu on the command line$'
+    ):
+        make().to("cuda")

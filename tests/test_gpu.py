@@ -55,6 +55,7 @@ def test_emulated_steps_are_the_cpus(emulator, optimizer):
     cpu, gpu = small(dropout=0), small(dropout=0).to("cuda")
     optimizers = optimizer(), optimizer()
     x, t = SMALL_X[:5], SMALL_T[:5]
+    cpu.layers[0].fitted = gpu.layers[0].fitted = True  # with mean 0
     for step in range(5):
         expected = cpu.train_step(x, t, optimizers[0])
         loss = gpu.train_step(*map(emulator.asarray, (x, t)), optimizers[1], checked=True)
@@ -66,9 +67,8 @@ def test_emulated_steps_are_the_cpus(emulator, optimizer):
 
 @needs_emulator
 def test_emulated_replays_equal_steps(emulator, monkeypatch, tmp_path):
-    recorded, plain = (
-        tc.Trainer(small().to("cuda"), tc.Adam(1e-3), tc.PiecewiseSchedule(0.5, 1), batch_size=5) for _ in range(2)
-    )
+    options = {"schedule": tc.PiecewiseSchedule(0.5, 1), "batch_size": 5, "drop_last": True}
+    recorded, plain = (tc.Trainer(small().to("cuda"), tc.Adam(1e-3), **options) for _ in range(2))
     plain.net.recorder.enabled = False
     for trainer in (recorded, plain):
         trainer.fit((SMALL_X, SMALL_T), epochs=2)
@@ -76,7 +76,7 @@ def test_emulated_replays_equal_steps(emulator, monkeypatch, tmp_path):
     assert [row["loss"] for row in recorded.history] == [row["loss"] for row in plain.history]
     assert_close(recorded.net, plain.net, 0)
     recorded.save_checkpoint(tmp_path / "checkpoint.safetensors")
-    resumed = tc.Trainer(small(seed=9).to("cuda"), tc.Adam(1e-3), tc.PiecewiseSchedule(0.5, 1), batch_size=5)
+    resumed = tc.Trainer(small(seed=9).to("cuda"), tc.Adam(1e-3), **options)
     resumed.resume(tmp_path / "checkpoint.safetensors")
     for trainer in (recorded, resumed):
         trainer.fit((SMALL_X, SMALL_T), epochs=3)

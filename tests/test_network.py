@@ -128,6 +128,8 @@ def test_predict_of_no_images():
 @pytest.mark.parametrize("optimizer", [tc.SGDM(0.1, weight_decay=0.01), tc.Adam(0.1)], ids=lambda o: type(o).__name__)
 def test_train_step_is_forward_backward_step_to_the_bit(fuse, optimizer):
     fast, slow = make(fuse=fuse), make(fuse=fuse)
+    for net in (fast, slow):
+        net.layers[0].fit(X)
     fast_optimizer, slow_optimizer = (type(optimizer)(0.1, weight_decay=0.01) for _ in range(2))
     for _ in range(3):
         loss, p = fast.train_step(X, T, fast_optimizer, return_output=True)
@@ -191,6 +193,7 @@ def test_upstream_gradient_of_a_network_without_loss():
 
 def test_state_dict_holds_copies_and_crosses_over():
     net, other = make(seed=1), make(seed=2)
+    net.layers[0].fit(X)
     net.train_step(X, T, tc.SGDM(0.1))
     state = net.state_dict()
     other.load_state_dict(state)

@@ -180,3 +180,20 @@ def test_a_subclass_with_an_update_of_its_own_is_asked_parameter_by_parameter(mo
 def test_arguments(make_optimizer, words):
     with pytest.raises(ValueError, match=words):
         make_optimizer()
+
+
+def test_repr_shows_what_differs_from_the_defaults():
+    assert repr(tc.SGDM()) == "SGDM()"
+    optimizer = tc.Adam(0.1, beta2=0.5, max_grad_norm=1)
+    assert repr(optimizer) == "Adam(lr=0.1, beta2=0.5, max_grad_norm=1)"
+    assert vars(eval(repr(optimizer), vars(tc))) == vars(optimizer)
+
+
+def test_an_optimizer_of_ones_own():
+    class Sign(tc.Optimizer):
+        def update(self, weight, gradient, *state, lr, weight_decay):
+            weight -= lr * np.sign(gradient)
+
+    net, optimizer = make(), Sign(lr=0.5)
+    optimizer.step(net)
+    assert values(net) == [1.5, 1.5] and repr(optimizer) == "Sign(lr=0.5)"

@@ -196,7 +196,7 @@ def test_a_failing_rename_leaves_the_old_file(saved, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match=r"cannot write .*net.safetensors \([\d,]+ bytes\): Permission denied; free"):
+    with pytest.raises(OSError, match=r"cannot write .*net.safetensors \([\d,]+ bytes\): Permission denied; choose a"):
         make(seed=9).save(saved)
     assert saved.read_bytes() == content and os.listdir(saved.parent) == [saved.name]
 
@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_the_old_file(saved):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # writing more fails, as on a full disk
     try:
-        with pytest.raises(OSError, match=r"cannot write .*net.safetensors"):
+        with pytest.raises(OSError, match=r"cannot write .*net.safetensors.*; free some space or choose another"):
             make(seed=9).save(saved)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -216,8 +216,10 @@ def test_a_full_disk_leaves_the_old_file(saved):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(OSError, match=r"cannot write .*/none/net.safetensors.*No such file or directory"):
+    with pytest.raises(OSError, match=r"No such file or directory; make the folder /.*/none first$"):
         make().save(tmp_path / "none" / "net.safetensors")
+    with pytest.raises(OSError, match=r"Is a directory; give the name of a file, not of a folder$"):
+        make().save(tmp_path)
 
 
 def test_no_source_file_uses_pickle():

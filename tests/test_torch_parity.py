@@ -137,6 +137,7 @@ def test_class_weights(fuse):
 def train(net: tc.Sequential, optimizer: tc.Optimizer, torch_optimizer, tolerance: float, decay: float) -> None:
     """Five steps on changing batches; weight decay on everything but the biases of convolutions and dense layers."""
     model = twin(net)
+    net.layers[0].fitted = True  # the twin subtracts no mean either
     free = [p for name, p in model.named_parameters() if name.endswith("bias") and "norm" not in name]
     rest = [p for name, p in model.named_parameters() if not any(p is other for other in free)]
     assert len(free) > 1

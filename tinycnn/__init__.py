@@ -43,6 +43,7 @@ from tinycnn.training.batch_statistics import population_statistics
 from tinycnn.training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, TrainingTable
 from tinycnn.training.data import Batches, Dataset
 from tinycnn.training.evaluation import evaluate
+from tinycnn.training.history import History
 from tinycnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -69,6 +70,7 @@ __all__ = [
     "Flatten",
     "FullyConnected",
     "GlobalAveragePool2D",
+    "History",
     "ImageInput",
     "InputLayer",
     "Layer",

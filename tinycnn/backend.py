@@ -14,10 +14,14 @@ import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-GPU_HELP = 'install CuPy for your CUDA version (cupy-cuda12x or cupy-cuda13x), or stay on the CPU with .to("cpu")'
+GPU_HELP = (
+    "install CuPy for your CUDA version (cupy-cuda12x or cupy-cuda13x), or stay on the CPU: "
+    'device "cpu" in Python, --device cpu on the command line'
+)
 
 
-def _is_cupy(x: Array) -> bool:
+def is_cupy(x: Array) -> bool:
+    """Whether x is a CuPy array, found out without importing CuPy."""
     return type(x).__module__.partition(".")[0] == "cupy"
 
 
@@ -31,7 +35,7 @@ def get_array_module(*arrays: Array) -> ModuleType:
     """
     if all(type(x) is np.ndarray for x in arrays):  # the usual case, without the work below
         return np
-    kinds = {"cupy" if _is_cupy(x) else type(x).__module__.partition(".")[0] for x in arrays}
+    kinds = {"cupy" if is_cupy(x) else type(x).__module__.partition(".")[0] for x in arrays}
     if kinds == {"cupy"}:
         return sys.modules["cupy"]
     if kinds == {"numpy"}:

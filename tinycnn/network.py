@@ -14,6 +14,7 @@ from tinycnn import backend, checks, storage
 from tinycnn.layers import InputLayer, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
 from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes
+from tinycnn.optimizers import checked_optimizer
 from tinycnn.runtime import fusion, inference, train_step
 from tinycnn.runtime.cuda_graph import Recorder
 from tinycnn.summary import Summary, summarize
@@ -181,8 +182,8 @@ class Sequential(Block):
         Raises:
             ValueError: for labels out of range, or a network that does not end in an output layer.
         """
-        output = self._output_layer()
-        p = checks.as_array(p)
+        output, p = self._output_layer(), checks.as_array(p, "p")
+        self._array_module(p)
         return float(output.loss(p, self.checked_targets(t, len(p))))
 
     def backward(self, t: Array) -> Array:
@@ -221,11 +222,14 @@ class Sequential(Block):
             MemoryError: when the batch does not fit into the GPU's memory.
         """
         self._output_layer()
+        checked_optimizer(optimizer)
         if not self.learns():
             raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
         if not checked:
             x = self.checked_images(x)
             t = self.checked_targets(t, len(x))
+        if isinstance(first := self.layers[0], InputLayer) and not first.fitted:
+            checks.warn_unfitted(first)
         step = train_step.layer_by_layer if self._is_rewritten("forward", "backward", "loss") else train_step.fast
         loss, p = step(self, x, t, optimizer)
         return (loss, p) if return_output else loss
@@ -353,6 +357,9 @@ class Sequential(Block):
     def __repr__(self) -> str:
         return f"Sequential({listing(self.layers)}" + (f", name={self.name!r})" if self.name is not None else ")")
 
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     # --- Checks ---
 
     def checked_images(self, x: Any, number: int = 0) -> Array:
@@ -396,7 +403,7 @@ class Sequential(Block):
     def _upstream(self, t: Any) -> Array:
         if isinstance(self.layers[-1], OutputLayer):
             return self.checked_targets(t, self._batch)
-        t = checks.as_array(t)
+        t = checks.as_array(t, "dloss/dy")
         self._array_module(t)
         output = (self._batch, *self.shapes[-1])
         if tuple(t.shape) != output:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinycnn import backend, kernels
+from tinycnn.checks import checked_gradients, checked_instance
 from tinycnn.layers.base import Array
+from tinycnn.representation import constructor_call
 
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
@@ -30,7 +31,7 @@ class Optimizer:
     slots: tuple[str, ...] = ()  # the names of the arrays kept for each parameter
     together = ""  # the kernel that changes all parameters at once, for an optimizer that has one
 
-    def __init__(self, lr: float, weight_decay: float, max_grad_norm: float | None):
+    def __init__(self, lr: float, weight_decay: float = 0.0, max_grad_norm: float | None = None):
         if not lr >= 0 or not weight_decay >= 0:
             raise ValueError(f"lr is {lr!r} and weight_decay {weight_decay!r}: give numbers ≥ 0")
         if max_grad_norm is not None and not max_grad_norm > 0:
@@ -44,12 +45,10 @@ class Optimizer:
         """Change every parameter of `net` once, by the gradients its last backward pass left.
 
         Raises:
-            RuntimeError: when there are no gradients yet.
+            RuntimeError: when there are no gradients yet, or a layer's `backward` has filled nothing in.
+            ValueError: for a gradient of another shape than its parameter's.
         """
-        gradients = net.gradients()
-        missing = next((name for name in net.parameters() if name not in gradients), None)
-        if missing:
-            raise RuntimeError(f"{missing} has no gradient: call net.forward(x, training=True), net.backward(t) first")
+        gradients = checked_gradients(net)
         clip = self._clip_factor(gradients)
         self.steps += 1
         changes, lr_factors, weight_decays = [], [], []
@@ -106,8 +105,12 @@ class Optimizer:
         return min(1.0, self.max_grad_norm / norm) if norm > 0 else 1.0
 
     def __repr__(self) -> str:
-        arguments = inspect.signature(type(self)).parameters
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in arguments)})"
+        return constructor_call(self)
+
+
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """`optimizer` itself; TypeError for a name, a class or anything else that is no Optimizer."""
+    return checked_instance(optimizer, Optimizer, "optimizer", "an Optimizer, such as tc.SGDM(lr=0.01) or tc.Adam()")
 
 
 class SGDM(Optimizer):
@@ -125,7 +128,7 @@ class SGDM(Optimizer):
     Source: MATLAB's trainingOptions("sgdm"); Polyak (1964).
 
     >>> SGDM(lr=0.01, momentum=0.9, weight_decay=1e-4)
-    SGDM(lr=0.01, momentum=0.9, weight_decay=0.0001, max_grad_norm=None)
+    SGDM(weight_decay=0.0001)
     """
 
     slots = ("velocity",)

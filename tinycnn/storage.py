@@ -5,6 +5,7 @@ Format: https://github.com/huggingface/safetensors. The layers travel as JSON in
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -69,8 +70,19 @@ def save_file(tensors: Mapping[str, np.ndarray], path: str | Path, metadata: Map
         partial.unlink(missing_ok=True)
         raise OSError(
             f"cannot write {path} ({offset + len(text):,} bytes): {error.strerror or error}; "
-            "free some space or choose another folder"
+            f"{_write_remedy(error, path)}"
         ) from error
+
+
+def _write_remedy(error: OSError, path: Path) -> str:
+    """What to do about a file that could not be written."""
+    if not path.parent.exists():
+        return f"make the folder {path.parent} first"
+    if path.is_dir():
+        return "give the name of a file, not of a folder"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return "choose a folder that you may write to"
+    return "free some space or choose another folder"
 
 
 def load_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tinycnn.layers import Block, Layer
@@ -12,13 +13,24 @@ if TYPE_CHECKING:
     from tinycnn.network import Sequential
 
 HEADINGS = ("name", "type", "output shape", "parameters", "memory")
+TEXT_COLUMNS = 3  # the first three hold words, the rest numbers
 
 
 class Summary(str):
-    """The table as text, which prints as a table in the interactive prompt too."""
+    """The table as text, which prints as a table in the interactive prompt too, and shows as one in a notebook."""
+
+    rows: Sequence[Sequence[str]]  # the layers', and the totals
+
+    def __new__(cls, text: str, rows: Sequence[Sequence[str]] = ()) -> Summary:
+        summary = super().__new__(cls, text)
+        summary.rows = rows
+        return summary
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADINGS, self.rows, TEXT_COLUMNS)
 
 
 def summarize(net: Sequential) -> Summary:
@@ -31,20 +43,22 @@ def summarize(net: Sequential) -> Summary:
     conv2d_1      Conv2D      (2, 2, 2)             20      32 B
     total                                           20      96 B
     """
-    rows = [HEADINGS, *_rows(net.children(), net.dtype.itemsize)]
+    rows = [*_rows(net.children(), net.dtype.itemsize)]
     layers = [layer for _, layer in net.simple_layers()]
     parameters = sum(array.size for _, array in net.named_parameters())
     memory = sum(math.prod(layer.output_shape(layer.input_shape)) for layer in layers) * net.dtype.itemsize
     rows.append(("total", "", "", f"{parameters:,}", format_bytes(memory)))
+    return Summary(_text_table([HEADINGS, *rows]), rows)
+
+
+def _text_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    return Summary(
-        "\n".join(
-            "  ".join(
-                cell.ljust(width) if column < 3 else cell.rjust(width + (column == 4) * 2)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < TEXT_COLUMNS else cell.rjust(width + (column == 4) * 2)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
+        for row in rows
     )
 
 
@@ -59,6 +73,25 @@ def _rows(children: Iterable[tuple[str, Layer]], itemsize: int, indent: str = ""
         else:
             count = sum(array.size for array in layer.parameters.values())
             yield *cells, f"{count:,}", format_bytes(math.prod(shape) * itemsize)
+
+
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 0) -> str:
+    """An HTML table of texts; all but the first `text_columns` columns are aligned to the right, as numbers are.
+
+    >>> html_table(["loss"], [["< 0.1"]]).partition("<tbody>")[2]
+    '<tr><td style="text-align: right">&lt; 0.1</td></tr></tbody></table>'
+    """
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return f"<tr>{''.join(_cell(tag, cell, i < text_columns) for i, cell in enumerate(cells))}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><thead>{line(headings, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _cell(tag: str, text: str, is_text: bool) -> str:
+    side = "left" if is_text else "right"
+    return f'<{tag} style="text-align: {side}">{html.escape(text)}</{tag}>'
 
 
 def format_bytes(nbytes: int) -> str:

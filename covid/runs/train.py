@@ -68,8 +68,9 @@ def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], 
     trainer = tc.Trainer(
         net.to(device), optimizer(config), schedule(config),
         [tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
-        batch_size=config.batch_size, balanced=config.balanced, augment=Augmentation() if config.augment else None,
-        batch_norm=config.batch_norm, validation_statistics=config.validation_statistics, seed=config.seed,
+        batch_size=config.batch_size, drop_last=True, balanced=config.balanced,
+        augment=Augmentation() if config.augment else None, batch_norm=config.batch_norm,
+        validation_statistics=config.validation_statistics, seed=config.seed,
     )
     if checkpoint:
         trainer.resume(checkpoint)

@@ -50,7 +50,7 @@ class Script(tc.Callback):
 def test_best_is_the_network_of_the_best_validation(tmp_path, monitor, values, best):
     script = Script(monitor, values)
     run = make([script, tc.Checkpoint(tmp_path, monitor=monitor)])
-    run.fit((X, T), epochs=3)
+    run.fit((X, T), VALIDATION, epochs=3)
     saved = tc.load(tmp_path / "best.safetensors")
     assert [np.array_equal(saved.state_dict()["fc.weight"], w) for w in script.weights].index(True) == best
     last = tc.load(tmp_path / "last.safetensors")
@@ -66,11 +66,11 @@ def test_best_measured_again_has_the_score_in_the_history(tmp_path):
 
 def test_best_survives_a_resume(tmp_path):
     first = make([Script("validation_accuracy", [None, None, 0.9]), tc.Checkpoint(tmp_path)])
-    first.fit((X, T), epochs=1)
+    first.fit((X, T), VALIDATION, epochs=1)
     best = (tmp_path / "best.safetensors").read_bytes()
     second = make([Script("validation_accuracy", [None] * 5 + [0.8]), tc.Checkpoint(tmp_path)])
     second.resume(tmp_path / "last.safetensors")
-    second.fit((X, T), epochs=2)
+    second.fit((X, T), VALIDATION, epochs=2)
     assert (tmp_path / "best.safetensors").read_bytes() == best
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "last.safetensors"]
 
@@ -86,7 +86,7 @@ def test_best_survives_a_resume(tmp_path):
 )
 def test_early_stopping(monitor, values, patience, iterations):
     run = make([Script(monitor, values), tc.EarlyStopping(patience, monitor)])
-    assert len(run.fit((X, T), epochs=3)) == iterations
+    assert len(run.fit((X, T), VALIDATION, epochs=3)) == iterations
 
 
 def test_csv_log(tmp_path):

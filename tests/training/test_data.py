@@ -20,12 +20,12 @@ def flat(batches: tc.Batches, epoch: int = 1) -> list[int]:
 
 
 def test_without_shuffling():
-    assert orders(tc.Batches(tc.Dataset(X, T), 4, shuffle=False)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert orders(tc.Batches(tc.Dataset(X, T), 4, shuffle=False, drop_last=False))[-1] == [8, 9]
+    assert orders(tc.Batches(tc.Dataset(X, T), 4, shuffle=False)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert orders(tc.Batches(tc.Dataset(X, T), 4, shuffle=False, drop_last=True)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_every_image_once_with_its_label():
-    batches = tc.Batches(tc.Dataset(X, T), 3, drop_last=False)
+    batches = tc.Batches(tc.Dataset(X, T), 3)
     assert sorted(flat(batches)) == list(range(10)) != flat(batches)
     for x, t in batches.epoch(1):
         np.testing.assert_array_equal(t, x.ravel() % 3)
@@ -40,7 +40,7 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 def test_the_partial_batch_leaves_out_other_images_each_epoch():
-    batches = tc.Batches(tc.Dataset(X, T), 4)
+    batches = tc.Batches(tc.Dataset(X, T), 4, drop_last=True)
     left_out = [frozenset(range(10)) - set(flat(batches, epoch)) for epoch in range(1, 9)]
     assert {len(left) for left in left_out} == {2} and len(set(left_out)) > 4
 
@@ -56,7 +56,27 @@ def test_subset_and_labels():
     data = tc.Dataset(X, T, indices=[7, 2, 9])
     assert len(data) == 3 and data.labels.tolist() == [1, 2, 0]
     assert [int(image.item()) for image in data.images()] == [7, 2, 9]
-    assert flat(tc.Batches(data, 2, shuffle=False, drop_last=False)) == [7, 2, 9]
+    assert flat(tc.Batches(data, 2, shuffle=False)) == [7, 2, 9]
+
+
+def test_a_mask_chooses_images():
+    assert tc.Dataset(X, T, T == 1).labels.tolist() == [1, 1, 1]
+    assert len(tc.Dataset(X, T, [])) == 0
+
+
+def test_targets_may_be_numbers_and_images_flat():
+    t = np.random.default_rng(0).normal(size=(10, 3))
+    x, targets = next(tc.Batches(tc.Dataset(X[:, :, 0, 0], t), 4, shuffle=False).epoch(1))
+    assert x.shape == (4, 1)
+    np.testing.assert_array_equal(targets, t[:4])
+
+
+@pytest.mark.parametrize(
+    ("size", "drop_last", "smallest"), [(3, False, 1), (3, True, 3), (5, False, 5), (12, False, 10)]
+)
+def test_the_smallest_batch(size, drop_last, smallest):
+    batches = tc.Batches(tc.Dataset(X, T), size, drop_last=drop_last)
+    assert batches.smallest == min(len(x) for x, _ in batches.epoch(1)) == smallest
 
 
 def test_memory_mapped_images_are_converted_batch_by_batch(tmp_path):
@@ -101,14 +121,24 @@ def test_pairs_and_datasets():
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: tc.Dataset(X[:, 0], T), ValueError, r"shape \(10, 1, 1\): give an array \(N, C, H, W\)"),
-        (lambda: tc.Dataset(X, T[:9]), ValueError, "10 images, but the labels have shape"),
-        (lambda: tc.Dataset(X, np.eye(10)), ValueError, "one label an image"),
-        (lambda: tc.Dataset.of(7), TypeError, "the data is a int: give a pair"),
-        (lambda: tc.Dataset.of((X, T, T)), TypeError, "the data is a tuple: give a pair"),
-        (lambda: tc.Batches(tc.Dataset(X, T), 0), ValueError, "batch_size is 0"),
-        (lambda: tc.Batches(tc.Dataset(X, T), 11), ValueError, "10 images do not fill a batch of 11.*drop_last=False"),
-        (lambda: tc.Batches(tc.Dataset(X[:0], T[:0]), 1, drop_last=False), ValueError, "0 images"),
+        (lambda: tc.Dataset(X[:, 0], T), ValueError, r"shape \(10, 1, 1\): give an array \(N, C, H, W\), or \(N, D\)"),
+        (lambda: tc.Dataset(X, T[:9]), ValueError, r"10 images, but the labels have shape \(9,\): give one label an"),
+        (lambda: tc.Dataset(X, 3), ValueError, r"10 images, but the labels have shape \(\)"),
+        (lambda: tc.Dataset(X, T, [3, 10]), ValueError, "indices go from 3 to 10, but there are 10 images"),
+        (lambda: tc.Dataset(X, T, [[3]]), ValueError, r"indices have shape \(1, 1\) .*a mask of 10 booleans"),
+        (lambda: tc.Dataset(X, T, T[:9] == 1), ValueError, r"shape \(9,\) and dtype bool.*a mask of 10 booleans"),
+        (lambda: tc.Dataset.of(7), TypeError, r"the data is 7: give images and labels as one pair \(x, t\), or a Data"),
+        (lambda: tc.Dataset.of((X, T, T)), TypeError, "the data is a tuple: give images and labels as one pair"),
+        (lambda: tc.Dataset.of(X[:2]), TypeError, r"the data is an array of shape \(2, 1, 1, 1\): give images and"),
+        (
+            lambda: tc.Batches(tc.Dataset(X, T), 0),
+            ValueError,
+            "batch_size is 0: give a whole number of images, at least 1",
+        ),
+        (lambda: tc.Batches(tc.Dataset(X, T), 2.5), ValueError, "batch_size is 2.5: give a whole number"),
+        (lambda: tc.Batches(tc.Dataset(X, T), 11, drop_last=True), ValueError, "10 images do not fill a batch of 11"),
+        (lambda: tc.Batches(tc.Dataset(X[:0], T[:0]), 1), ValueError, "no images to make batches of"),
+        (lambda: tc.Batches(tc.Dataset(X, T / 7), balanced=True), ValueError, "balanced=True needs integer labels"),
     ],
 )
 def test_errors(make, error, words):

@@ -35,7 +35,8 @@ def make(seed: int = 0, **options) -> tc.Sequential:
 
 
 def trainer(net: tc.Sequential | None = None, optimizer: tc.Optimizer | None = None, **options) -> tc.Trainer:
-    return tc.Trainer(net or make(), optimizer or tc.SGDM(0.01, weight_decay=1e-3), batch_size=5, **options)
+    options = {"batch_size": 5, "drop_last": True, **options}  # 4 batches an epoch, and 2 images left
+    return tc.Trainer(net or make(), optimizer or tc.SGDM(0.01, weight_decay=1e-3), **options)
 
 
 def same(a: tc.Sequential, b: tc.Sequential) -> bool:
@@ -359,12 +360,13 @@ def test_frequencies_are_restored_by_bayes_rule():
 
 
 def test_a_balanced_training_ends_with_the_frequencies_once(tmp_path):
-    run = trainer(balanced=True, callbacks=[tc.Checkpoint(tmp_path)])
+    run = trainer(balanced=True, callbacks=[tc.Checkpoint(tmp_path, monitor="loss")])
     run.fit((X, T), epochs=2)
     bias = run.net.state_dict()["fc.bias"]
     again = trainer(make(seed=5), balanced=True)
     again.resume(tmp_path / "last.safetensors")
-    again.fit((X, T), epochs=2)  # nothing is left to do
+    with pytest.warns(UserWarning, match="nothing to do"):
+        again.fit((X, T), epochs=2)
     np.testing.assert_array_equal(again.net.state_dict()["fc.bias"], bias)
     plain = trainer(balanced=True)
     plain._end = lambda data: None
@@ -375,6 +377,7 @@ def test_a_balanced_training_ends_with_the_frequencies_once(tmp_path):
 
 def test_evaluation_by_batch_statistics():
     net = make()
+    net.layers[0].fit(X)
     net.train_step(X.astype(np.float32), T, tc.SGDM(0.01))
     before = net.state_dict()
     result = tc.evaluate(net, (X, T), batch_size=22, statistics="batch")
@@ -392,3 +395,173 @@ def test_evaluation_by_batch_statistics():
 
 def same_arrays(a, b):
     return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+# --- Nothing about training is silent ---
+
+
+def test_by_default_every_image_is_shown():
+    seen = []
+
+    class Counting(tc.ClassificationOutput):
+        def loss(self, p, t):
+            seen.append(len(p))
+            return super().loss(p, t)
+
+    net = tc.Sequential([tc.ImageInput((1, 8, 8)), tc.FullyConnected(3), tc.Softmax(), Counting()], fuse=False)
+    history = tc.Trainer(net, tc.SGDM(), batch_size=5).fit((X, T), epochs=1)
+    assert seen == [5, 5, 5, 5, 2] and len(history) == 5
+
+
+def test_a_second_fit_with_nothing_to_do_warns_and_says_what_to_do():
+    run = trainer()
+    run.fit((X, T), epochs=2)
+    before = run.net.state_dict()
+    with pytest.warns(UserWarning, match=r"fit\(epochs=2\) has nothing to do: 2 epochs are .*give epochs=4$") as record:
+        run.fit((X, T), epochs=2)
+    assert record[0].filename == __file__ and same_arrays(before, run.net.state_dict()) and run.epoch == 2
+    run.fit((X, T), epochs=4)
+    assert run.epoch == 4 and len(run.history) == 16
+
+
+def test_fit_says_in_its_first_line_what_epochs_means():
+    first = tc.Trainer.fit.__doc__.splitlines()[0]
+    assert "`epochs` epochs are finished in all" in first and "second call" in first
+
+
+@pytest.mark.parametrize("make_callback", [tc.EarlyStopping, lambda: tc.Checkpoint("unused")])
+@pytest.mark.parametrize("monitor", ["validation_loss", "validation_accuracy"])
+def test_a_monitor_of_validation_needs_validation_data(tmp_path, make_callback, monitor):
+    callback = make_callback()
+    callback.monitor, callback.folder, kind = monitor, tmp_path / "run", type(callback).__name__
+    run = trainer(callbacks=[callback])
+    with pytest.raises(ValueError, match=rf"{kind} follows {monitor}, .*give fit validation=\(x, t\), or {kind} mon"):
+        run.fit((X, T), epochs=1)
+    assert run.iteration == 0 and same(run.net, make()) and not (tmp_path / "run").exists()
+    callback.monitor = "loss"
+    assert run.fit((X, T), epochs=1)
+
+
+def one_value_a_channel(**options) -> tc.Trainer:
+    net = tc.Sequential(
+        [
+            tc.ImageInput((1, 8, 8)),
+            tc.Conv2D(4, 8),
+            tc.BatchNorm2D(name="norm"),
+            tc.FullyConnected(3),
+            tc.Softmax(),
+            tc.ClassificationOutput(),
+        ]
+    )
+    return tc.Trainer(net, tc.SGDM(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "n", "validation"),
+    [
+        ({"batch_size": 7}, 22, None),
+        ({"batch_size": 1}, 22, None),
+        ({"batch_size": 7, "drop_last": True, "batch_norm": "population"}, 22, None),
+        ({"batch_size": 3, "validation_statistics": "batch"}, 21, VALIDATION),
+    ],
+)
+def test_a_last_batch_of_one_image_is_too_small_for_batch_norm_after_a_single_pixel(options, n, validation):
+    run = one_value_a_channel(**options)
+    with pytest.raises(ValueError, match="leave a batch of one image, in which batch norm 'norm' has a single value"):
+        run.fit((X[:n], T[:n]), validation, epochs=1)
+    assert run.iteration == 0
+
+
+def test_a_last_batch_of_one_image_is_left_out_or_has_many_pixels():
+    assert len(one_value_a_channel(batch_size=7, drop_last=True).fit((X, T), epochs=1)) == 3
+    assert len(trainer(batch_size=7, drop_last=False).fit((X, T), epochs=1)) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"schedule": 0.5}, TypeError, r"schedule is 0.5: give a function of \(epoch, epochs\), such as"),
+        ({"schedule": 0}, TypeError, "schedule is 0: give a function"),
+        ({"schedule": tc.CosineSchedule}, TypeError, r"schedule is the class CosineSchedule: .*CosineSchedule\(…\)$"),
+        ({"callbacks": [tc.EarlyStopping]}, TypeError, r"callbacks\[0\] is the class EarlyStopping: .*with brackets"),
+        ({"callbacks": tc.EarlyStopping()}, TypeError, "callbacks is an EarlyStopping: give a list, such as"),
+        ({"callbacks": tc.EarlyStopping}, TypeError, "callbacks is the class EarlyStopping: give a list"),
+        (
+            {"callbacks": [print]},
+            TypeError,
+            r"callbacks\[0\] is a builtin_.*: give an object of a subclass of tc.Callb",
+        ),
+        ({"validation_every": 2.5}, ValueError, "validation_every is 2.5: give a whole number of iterations"),
+    ],
+)
+def test_what_is_no_schedule_and_no_callback(options, error, words):
+    with pytest.raises(error, match=words):
+        trainer(**options)
+
+
+@pytest.mark.parametrize("scale", [None, "1", float("nan"), -1])
+def test_a_schedule_that_gives_no_multiplier(scale):
+    run = trainer(schedule=lambda epoch, epochs: scale)
+    with pytest.raises(ValueError, match="the schedule gives .* for epoch 1: it must give a number ≥ 0"):
+        run.fit((X, T), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (((X, T), 0.2), r"^validation is 0.2: give images and labels as one pair \(x, t\), or a Dataset$"),
+        (((X, T), X), "^validation is an array of shape .*: give images and labels as one pair"),
+        ((X, T), r"^train is an array of shape \(22, 1, 8, 8\): give images and labels as one pair"),
+    ],
+)
+def test_what_is_no_data(arguments, words):
+    with pytest.raises(TypeError, match=words):
+        trainer().fit(*arguments, epochs=1)
+
+
+@pytest.mark.parametrize("epochs", [-1, 2.5, "3"])
+def test_epochs_that_are_no_number(epochs):
+    with pytest.raises(ValueError, match=r"epochs is .*: give a whole number of epochs, at least 0"):
+        trainer().fit((X, T), epochs=epochs)
+
+
+class SquaredError(tc.OutputLayer):
+    """L = mean (y − t)²."""
+
+    def forward(self, x, training=False):
+        self.cache = x
+        return x
+
+    def targets(self, t, n, output_shape):
+        return np.asarray(t, np.float32).reshape(n, *output_shape)
+
+    def loss(self, y, t):
+        return ((y - t) ** 2).mean()
+
+    def backward(self, t):
+        return 2 * (self.cache - t) / t.size
+
+
+def test_a_regression_has_losses_and_no_accuracy(tmp_path, capsys):
+    x = RNG.normal(size=(40, 1, 4, 4)).astype(np.float32)
+    t = x.sum(axis=(1, 2, 3))[:, None] * [0.5, -0.25]
+    net = tc.Sequential([tc.ImageInput((1, 4, 4)), tc.FullyConnected(2), SquaredError()])
+    callbacks = [tc.TrainingTable(), tc.Checkpoint(tmp_path, monitor="validation_loss"), tc.CSVLog(tmp_path / "h.csv")]
+    history = tc.Trainer(net, tc.SGDM(0.02), callbacks=callbacks, batch_size=8).fit((x, t), (x, t), epochs=30)
+    assert history.last["accuracy"] is history.last["validation_accuracy"] is None
+    np.testing.assert_allclose(net.predict(x), t, atol=0.05)
+    evaluation = tc.evaluate(net, (x, t))
+    assert (
+        evaluation.loss == pytest.approx(((net.predict(x) - t) ** 2).mean(), rel=1e-4) and evaluation.accuracy is None
+    )
+    assert history.best["validation_loss"] == min(row["validation_loss"] or 9 for row in history)
+    with pytest.raises(
+        ValueError, match='no class labels, so there is no accuracy: give Checkpoint monitor="validation'
+    ):
+        tc.Trainer(net, tc.SGDM(), callbacks=[tc.Checkpoint(tmp_path)]).fit((x, t), (x, t), epochs=1)
+
+
+def test_a_network_without_an_output_layer_is_refused_at_once():
+    net = tc.Sequential([tc.ImageInput((1, 8, 8)), tc.FullyConnected(3)])
+    with pytest.raises(ValueError, match="does not end in an output layer"):
+        tc.Trainer(net, tc.SGDM()).fit((X, T), epochs=1)

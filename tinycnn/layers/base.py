@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.representation import constructor_call
+
 Array = Any  # numpy.ndarray or cupy.ndarray
 Shape = tuple[int, ...]  # of one image's data, without the batch axis: (C, H, W) or (D,)
 
@@ -101,8 +103,7 @@ class Layer:
         return config
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items() if value is not None)
-        return f"{type(self).__name__}({arguments})"
+        return constructor_call(self)
 
 
 class InputLayer(Layer):

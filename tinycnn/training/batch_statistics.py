@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tinycnn.layers import BatchNorm
@@ -24,9 +25,8 @@ def population_statistics(
     have that class's own scale taken out of it.
     """
     norms = [layer for _, layer in net.simple_layers() if isinstance(layer, BatchNorm)]
-    batches = Batches(
-        Dataset.of(data), batch_size, drop_last=False, balanced=balanced, augment=augment, dtype=net.dtype
-    )
+    batches = Batches(Dataset.of(data), batch_size, balanced=balanced, augment=augment, dtype=net.dtype)
+    check_batch_norm(net, batches)
     for norm in norms:
         norm.seen = 0
     try:
@@ -35,3 +35,20 @@ def population_statistics(
     finally:
         for norm in norms:
             norm.seen = None
+
+
+def check_batch_norm(net: Sequential, batches: Batches) -> None:
+    """Make sure that no batch would leave a batch norm a single value a channel, from which nothing can be learnt.
+
+    Raises:
+        ValueError: naming the layer, and which batch size to avoid.
+    """
+    if batches.smallest > 1:
+        return
+    for name, layer in net.simple_layers():
+        if isinstance(layer, BatchNorm) and math.prod(layer.input_shape[1:]) == 1:
+            raise ValueError(
+                f"{len(batches.data)} images in batches of {batches.batch_size} leave a batch of one image, in which "
+                f"batch norm {name!r} has a single value a channel and cannot normalize it: choose another "
+                "batch_size, or leave that batch out of training with drop_last=True"
+            )

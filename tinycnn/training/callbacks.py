@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from tinycnn.training.history import COLUMNS
+from tinycnn.checks import checked_count
+from tinycnn.training.history import COLUMNS, improvement
+from tinycnn.training.progress import print_line
 
 if TYPE_CHECKING:
     from tinycnn.training.history import Row
@@ -28,37 +30,53 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None: ...
 
 
-def _checked_monitor(monitor: str) -> str:
-    if monitor not in COLUMNS:
-        raise ValueError(f"monitor is {monitor!r}: choose a column of the history, {', '.join(COLUMNS)}")
-    return monitor
+class _Monitor(Callback):
+    """What callbacks share that follow one column of the history."""
+
+    def __init__(self, monitor: str):
+        if monitor not in COLUMNS:
+            raise ValueError(f"monitor is {monitor!r}: choose a column of the history, {', '.join(COLUMNS)}")
+        self.monitor = monitor
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Make sure that the column will be measured: without it nothing would ever happen."""
+        kind, column = type(self).__name__, self.monitor
+        if column.startswith("validation") and trainer.validation is None:
+            raise ValueError(
+                f"{kind} follows {column}, but there is no validation data: give fit validation=(x, t), "
+                f'or {kind} monitor="loss"'
+            )
+        if column.endswith("accuracy") and not trainer.has_labels:
+            raise ValueError(
+                f"{kind} follows {column}, but the targets are no class labels, so there is no accuracy: give {kind} "
+                f'monitor="{column.replace("accuracy", "loss")}"'
+            )
 
 
-def _improvement(row: Row, monitor: str) -> float | None:
-    """The monitored column as a number that is better when larger; None where it was not measured."""
-    value = row[monitor]
-    return None if value is None else (-value if monitor.endswith("loss") else value)
-
-
-class Checkpoint(Callback):
+class Checkpoint(_Monitor):
     """Keeps two files up to date: `last.safetensors`, to resume from, and `best.safetensors`, the best network so far.
 
     Args:
         folder: where they are written.
         monitor: the history column that decides what is best; ties go to the earlier network.
+
+    Raises:
+        ValueError: for an unknown column, and when training begins for one that will not be measured.
     """
 
     def __init__(self, folder: str | Path, monitor: str = "validation_accuracy"):
-        self.folder, self.monitor = Path(folder), _checked_monitor(monitor)
+        super().__init__(monitor)
+        self.folder = Path(folder)
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        super().on_train_begin(trainer)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def on_iteration_end(self, trainer: Trainer) -> None:
-        latest = _improvement(trainer.history[-1], self.monitor)
+        latest = improvement(trainer.history[-1], self.monitor)
         if latest is None:
             return
-        earlier = (_improvement(row, self.monitor) for row in trainer.history[:-1])
+        earlier = (improvement(row, self.monitor) for row in trainer.history[:-1])
         if all(score is None or score < latest for score in earlier):
             trainer.net.save(self.folder / "best.safetensors")
 
@@ -70,21 +88,23 @@ class Checkpoint(Callback):
             trainer.save_checkpoint(self.folder / "last.safetensors")
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(_Monitor):
     """Ends training when the monitored column has not improved for `patience` validations.
 
     Args:
         patience: how many validations may pass without a new best.
         monitor: a history column; smaller is better if its name ends in "loss".
+
+    Raises:
+        ValueError: for an unknown column, and when training begins for one that will not be measured.
     """
 
     def __init__(self, patience: int = 5, monitor: str = "validation_loss"):
-        if patience < 1:
-            raise ValueError(f"patience is {patience!r}: give a whole number of validations, at least 1")
-        self.patience, self.monitor = patience, _checked_monitor(monitor)
+        super().__init__(monitor)
+        self.patience = checked_count(patience, "patience", "validations")
 
     def on_iteration_end(self, trainer: Trainer) -> None:
-        scores = [score for row in trainer.history if (score := _improvement(row, self.monitor)) is not None]
+        scores = [score for row in trainer.history if (score := improvement(row, self.monitor)) is not None]
         if trainer.history[-1][self.monitor] is not None and scores:
             trainer.stopping |= len(scores) - 1 - scores.index(max(scores)) >= self.patience
 
@@ -156,8 +176,8 @@ class TrainingTable(Callback):
             row["epoch"],
             row["iteration"],
             f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}",
-            f"{row['accuracy']:.2%}",
-            f"{row['validation_accuracy']:.2%}" if validated else "",
+            _percent(row["accuracy"]),
+            _percent(row["validation_accuracy"]),
             f"{row['loss']:.4f}",
             f"{row['validation_loss']:.4f}" if validated else "",
             f"{row['learning_rate']:.4g}",
@@ -167,4 +187,8 @@ class TrainingTable(Callback):
         )
 
     def _print(self, line: str) -> None:
-        print(line, file=self.stream or sys.stdout, flush=True)
+        print_line(line, self.stream or sys.stdout)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"

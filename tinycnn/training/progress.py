@@ -1,68 +1,85 @@
-"""Long work shows how far it is: a progress bar on stderr, and a parallel map that moves one."""
+"""Long work shows how far it is: a progress bar, and a parallel map that moves one.
+
+The bar is tqdm's, which also draws in notebooks, in any terminal and beside printed lines. It is optional, since
+computing needs it not: without it one plain line says what is under way.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 import sys
-import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TextIO, TypeVar
 
 from tinycnn.runtime.threads import get_num_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
-_REDRAW_EVERY = 0.1  # seconds
 _FEW = 32  # up to this many items, starting processes costs more than it saves
 
 
 class Progress:
-    """A progress bar with the time left, redrawn in place on stderr; silent when stderr is not a terminal.
+    """A progress bar with the time left, on stderr; silent unless that is a terminal or this is a notebook.
 
     `enabled` overrides that choice.
 
-    >>> with Progress(2, "reading films", unit="film") as bar:
+    >>> with Progress(2, "reading images", unit="image") as bar:
     ...     bar.update(1, note="loss 0.31")
     """
 
     def __init__(self, total: int, description: str, unit: str = "item", *, enabled: bool | None = None) -> None:
-        self.total, self.description, self.unit = total, description, unit
-        self.enabled = sys.stderr is not None and sys.stderr.isatty() if enabled is None else enabled
-        self.done, self.note = 0, ""
-        self._start, self._drawn = time.monotonic(), float("-inf")
+        self._bar: Any = None
+        if enabled is None:
+            enabled = (sys.stderr is not None and sys.stderr.isatty()) or _in_notebook()
+        if enabled:
+            tqdm = _tqdm()
+            if tqdm is None:
+                print(f"{description}: 0/{total} {unit} (install tqdm to see a progress bar)", file=sys.stderr)
+            else:
+                self._bar = tqdm(total=total, desc=description, unit=f" {unit}", dynamic_ncols=True)
 
     def __enter__(self) -> Progress:
-        self.update(0)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.enabled:
-            self._draw()
-            print(file=sys.stderr, flush=True)
+        if self._bar is not None:
+            self._bar.close()
 
     def update(self, n: int = 1, *, note: str = "") -> None:
         """Count n more as done; the note stays on the line until another one replaces it."""
-        self.done, self.note = self.done + n, note or self.note
-        if self.enabled and time.monotonic() - self._drawn >= _REDRAW_EVERY:
-            self._draw()
-
-    def _draw(self) -> None:
-        self._drawn = time.monotonic()
-        elapsed, part = self._drawn - self._start, self.done / max(self.total, 1)
-        left = _clock(elapsed / part - elapsed) if part else "?"
-        bar = "#" * round(20 * min(part, 1))
-        counts = f"{part:4.0%} {self.done}/{self.total} {self.unit}"
-        line = f"{self.description} [{bar:.<20}] {counts}  {_clock(elapsed)}, {left} left  {self.note}"
-        width = shutil.get_terminal_size().columns - 1  # a full line would wrap, and then could not be redrawn
-        print("\r" + line[:width].ljust(width), end="", file=sys.stderr, flush=True)
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(n)
 
 
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(max(seconds, 0)), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
+def print_line(line: str, stream: TextIO) -> None:
+    """Print a line above the progress bar, if there is one."""
+    tqdm = sys.modules.get("tqdm")  # not imported, not drawing
+    if tqdm is None:
+        print(line, file=stream, flush=True)
+    else:
+        tqdm.tqdm.write(line, file=stream)
+        stream.flush()
+
+
+def _tqdm() -> Any:
+    """The class of progress bars that fits where this runs, or None if tqdm is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets tqdm draws text, and says so
+            from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def process_map(

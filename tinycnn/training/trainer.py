@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import backend, storage
-from tinycnn.checks import checked_labels
-from tinycnn.layers import ImageInput
+from tinycnn.checks import checked_count, checked_instance, described
+from tinycnn.optimizers import checked_optimizer
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.schedules import ConstantSchedule, Schedule
-from tinycnn.training.batch_statistics import population_statistics
+from tinycnn.training.batch_statistics import check_batch_norm, population_statistics
+from tinycnn.training.callbacks import Callback
 from tinycnn.training.class_priors import correct_class_priors
 from tinycnn.training.data import Augment, Batches, Dataset
-from tinycnn.training.evaluation import accuracy, evaluate
-from tinycnn.training.history import COLUMNS, Row
+from tinycnn.training.evaluation import accuracy, are_labels, check_fit, evaluate
+from tinycnn.training.history import COLUMNS, History, Row
 from tinycnn.training.progress import Progress
 
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
     from tinycnn.optimizers import Optimizer
-    from tinycnn.training.callbacks import Callback
 
 
 class Trainer:
@@ -33,10 +35,10 @@ class Trainer:
     Args:
         net: the network. If its input layer is not fitted yet, its mean image is measured on the training images.
         optimizer: such as SGDM.
-        schedule: the learning rate's multiplier for each epoch; constant by default.
+        schedule: the learning rate's multiplier for each epoch, schedule(epoch, epochs) → number; constant by default.
         callbacks: what else happens on the way, see `tinycnn.training.callbacks`.
         batch_size: images a step.
-        drop_last: leave out an epoch's last, smaller batch.
+        drop_last: leave out an epoch's last batch if it is smaller.
         balanced: show every class equally often, see `Batches`; at the end the probabilities are turned back to the
             classes' own frequencies, see `correct_class_priors`.
         augment: changes the training images of a batch, augment(x, generator) → x; never those of validation.
@@ -45,12 +47,18 @@ class Trainer:
         validation_statistics: what batch norm uses when validating: its "moving" averages, or each "batch"'s own.
         validation_every: validate every so many iterations; at the end of each epoch by default.
         seed: of the order in which images are shown.
-        progress: whether to show a progress bar; by default, if there is a terminal to show it on.
+        progress: whether to show a progress bar; by default, in terminals and notebooks.
 
     Attributes:
-        history: one row (a dict with the keys of COLUMNS) an iteration.
+        history: a History, one row (a dict with the keys of COLUMNS) an iteration.
+        validation: the Dataset that this `fit` validates on, or None.
+        has_labels: whether the targets of this `fit` are class labels, so that there is an accuracy.
         epoch, iteration: how many are finished.
         stopping: set it to True, in a callback for instance, and training ends after the current iteration.
+
+    Raises:
+        TypeError: for an optimizer, a schedule or a callback that is none, such as a class without brackets.
+        ValueError: for another argument out of range.
 
     >>> import numpy as np, tinycnn as tc
     >>> net = tc.Sequential([tc.ImageInput((1, 8, 8)), tc.FullyConnected(2), tc.Softmax(), tc.ClassificationOutput()])
@@ -68,7 +76,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         *,
         batch_size: int = 64,
-        drop_last: bool = True,
+        drop_last: bool = False,
         balanced: bool = False,
         augment: Augment | None = None,
         batch_norm: str = "moving",
@@ -81,34 +89,70 @@ class Trainer:
             raise ValueError(f'batch_norm is {batch_norm!r}: choose "moving" or "population"')
         if validation_statistics not in ("moving", "batch"):
             raise ValueError(f'validation_statistics is {validation_statistics!r}: choose "moving" or "batch"')
-        if validation_every is not None and validation_every < 1:
-            raise ValueError(f"validation_every is {validation_every!r}: give a whole number of iterations, or None")
-        self.net, self.optimizer, self.schedule = net, optimizer, schedule or ConstantSchedule()
-        self.callbacks = list(callbacks)
+        if validation_every is not None:
+            checked_count(validation_every, "validation_every", "iterations")
+        self.net, self.optimizer = net, checked_optimizer(optimizer)
+        self.schedule, self.callbacks = _checked_schedule(schedule), _checked_callbacks(callbacks)
         self.batch_size, self.drop_last, self.batch_norm = batch_size, drop_last, batch_norm
         self.balanced, self.augment, self.validation_statistics = balanced, augment, validation_statistics
         self.validation_every, self.seed, self.progress = validation_every, seed, progress
-        self.history: list[Row] = []
+        self.history = History()
+        self.validation: Dataset | None = None
+        self.has_labels = True
         self.epoch = self.iteration = self.epochs = 0
         self.seconds = 0.0
         self.stopping = False
         self.ended = False  # whether what comes after the last epoch has been done
 
-    def fit(self, train: Any, validation: Any = None, epochs: int = 20) -> list[Row]:
-        """Train until `epochs` epochs are finished, those before a resume included; returns the history.
+    def fit(self, train: Any, validation: Any = None, epochs: int = 20) -> History:
+        """Train until `epochs` epochs are finished in all: a second call goes on where the first ended, up to its own.
+
+        So after fit(train, epochs=6), fit(train, epochs=6) has nothing to do, and warns; fit(train, epochs=12) trains
+        six epochs more. Epochs before a `resume` count too. What schedules are told as `epochs` is this call's.
 
         Args:
             train: a Dataset or a pair (images (N, C, H, W), labels (N,)).
             validation: likewise, or None.
-            epochs: how often each training image is shown.
+            epochs: how often each training image has been shown in the end.
+
+        Returns:
+            The history, of all calls.
 
         Raises:
-            ValueError: for data that does not fit the network.
+            TypeError, ValueError: for data that does not fit the network.
             FloatingPointError: when the loss is no longer a number.
         """
-        data = self._checked(train)
-        held_out = None if validation is None else self._checked(validation)
-        batches = Batches(
+        checked_count(epochs, "epochs", "epochs", smallest=0)
+        data = Dataset.of(train, "train")
+        check_fit(self.net, data)
+        self.validation = None if validation is None else Dataset.of(validation, "validation")
+        if self.validation:
+            check_fit(self.net, self.validation)
+        self.has_labels = are_labels(data.labels, self.net.shapes[-1])
+        batches = self._batches(data)
+        self._check_batch_norm(batches)
+        if self.epoch and self.epoch >= epochs and self.ended:
+            warnings.warn(
+                f"fit(epochs={epochs}) has nothing to do: {self.epoch} epochs are finished, and epochs counts those "
+                f"too; to train as many again, give epochs={self.epoch + max(epochs, 1)}",
+                stacklevel=2,
+            )
+        self.epochs, self.stopping = epochs, False
+        started = time.monotonic() - self.seconds
+        self._tell("on_train_begin")
+        self._fit_input(data)
+        loader = DeviceLoader(self.net.device)
+        remaining = max(0, epochs - self.epoch) * len(batches)
+        with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
+            while self.epoch < epochs and not self.stopping:
+                self._run_epoch(batches, loader, started, bar)
+        if self.iteration and not self.ended:
+            self._end(data)
+        self._tell("on_train_end")
+        return self.history
+
+    def _batches(self, data: Dataset) -> Batches:
+        return Batches(
             data,
             self.batch_size,
             drop_last=self.drop_last,
@@ -117,19 +161,14 @@ class Trainer:
             seed=self.seed,
             dtype=self.net.dtype,
         )
-        self._fit_input(data)
-        self.epochs, self.stopping = epochs, False
-        started = time.monotonic() - self.seconds
-        self._tell("on_train_begin")
-        loader = DeviceLoader(self.net.device)
-        remaining = max(0, epochs - self.epoch) * len(batches)
-        with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
-            while self.epoch < epochs and not self.stopping:
-                self._run_epoch(batches, held_out, loader, started, bar)
-        if self.iteration and not self.ended:
-            self._end(data)
-        self._tell("on_train_end")
-        return self.history
+
+    def _check_batch_norm(self, batches: Batches) -> None:
+        """Make sure that no batch is too small for batch norm, in training nor where its statistics are measured."""
+        check_batch_norm(self.net, batches)
+        if self.batch_norm == "population":
+            check_batch_norm(self.net, Batches(batches.data, self.batch_size))
+        if self.validation and self.validation_statistics == "batch":
+            check_batch_norm(self.net, Batches(self.validation, self.batch_size))
 
     def _end(self, data: Dataset) -> None:
         if self.batch_norm == "population":
@@ -138,11 +177,9 @@ class Trainer:
             correct_class_priors(self.net, data.labels)
         self.ended = True
 
-    def _run_epoch(
-        self, batches: Batches, validation: Dataset | None, loader: DeviceLoader, started: float, bar: Progress
-    ) -> None:
+    def _run_epoch(self, batches: Batches, loader: DeviceLoader, started: float, bar: Progress) -> None:
         self.ended = False
-        self.optimizer.lr_scale = self.schedule(self.epoch + 1, self.epochs)
+        self.optimizer.lr_scale = self._lr_scale()
         for step, (x, t, labels) in enumerate(loader.epoch(batches, self.epoch + 1), start=1):
             # The loss is read here, in every iteration, so that callbacks and errors meet the network as this very
             # iteration left it. The wait costs little: the next batch is on its way to the GPU meanwhile.
@@ -163,8 +200,8 @@ class Trainer:
             )
             every = self.validation_every
             due = self.iteration % every == 0 if every else step == len(batches)
-            if validation is not None and due:
-                result = evaluate(self.net, validation, self.batch_size, statistics=self.validation_statistics)
+            if self.validation is not None and due:
+                result = evaluate(self.net, self.validation, self.batch_size, statistics=self.validation_statistics)
                 row.update(validation_loss=result.loss, validation_accuracy=result.accuracy)
             self.seconds = row["seconds"] = time.monotonic() - started
             self.history.append(row)
@@ -175,20 +212,18 @@ class Trainer:
         self.epoch += 1
         self._tell("on_epoch_end")
 
-    def _checked(self, data: Any) -> Dataset:
-        """`data` as a Dataset that fits the network: better said now than after an epoch."""
-        data = Dataset.of(data)
-        if data.x.shape[1:] != self.net.input_shape:
+    def _lr_scale(self) -> float:
+        scale = self.schedule(self.epoch + 1, self.epochs)
+        if not isinstance(scale, numbers.Real) or not 0 <= scale < math.inf:
             raise ValueError(
-                f"the images have shape {data.x.shape}, but the network takes images (N, "
-                f"{', '.join(map(str, self.net.input_shape))}): channels come before height and width"
+                f"the schedule gives {scale!r} for epoch {self.epoch + 1}: it must give a number ≥ 0, "
+                "which the learning rate is multiplied by"
             )
-        checked_labels(data.labels, len(data), self.net.classes)
-        return data
+        return float(scale)
 
     def _fit_input(self, data: Dataset) -> None:
-        layer = self.net.layers[0]
-        if isinstance(layer, ImageInput) and not layer.fitted:
+        layer: Any = self.net.layers[0]
+        if not layer.fitted:
             layer.fit(data.images())
 
     def _tell(self, event: str) -> None:
@@ -232,4 +267,29 @@ class Trainer:
         }
         self.optimizer.steps = progress["steps"]
         self.epoch, self.iteration = progress["epoch"], progress["iteration"]
-        self.seconds, self.history, self.ended = progress["seconds"], progress["history"], progress["ended"]
+        self.seconds, self.ended = progress["seconds"], progress["ended"]
+        self.history = History(progress["history"])
+
+
+def _checked_schedule(schedule: Any) -> Schedule:
+    if schedule is None:
+        return ConstantSchedule()
+    if isinstance(schedule, type):
+        raise TypeError(
+            f"schedule is the class {schedule.__name__}: make an object of it with brackets, {schedule.__name__}(…)"
+        )
+    if not callable(schedule):
+        raise TypeError(
+            f"schedule is {described(schedule)}: give a function of (epoch, epochs), such as tc.PiecewiseSchedule(), "
+            "or None for a constant learning rate"
+        )
+    return schedule
+
+
+def _checked_callbacks(callbacks: Any) -> list[Callback]:
+    if isinstance(callbacks, (str, type, Callback)) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is {described(callbacks)}: give a list, such as [tc.EarlyStopping()]")
+    return [
+        checked_instance(callback, Callback, f"callbacks[{i}]", "an object of a subclass of tc.Callback")
+        for i, callback in enumerate(callbacks)
+    ]
