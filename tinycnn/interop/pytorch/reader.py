@@ -10,7 +10,7 @@ import numpy as np
 from tinycnn import layers
 from tinycnn.interop.optional import required
 from tinycnn.interop.pytorch.modules import normalize_class
-from tinycnn.interop.pytorch.state import as_numpy
+from tinycnn.interop.pytorch.state import COUNT, as_numpy
 from tinycnn.layers import Layer
 from tinycnn.layers.base import Shape, image_shape
 from tinycnn.network import Sequential
@@ -63,7 +63,7 @@ def from_torch(module: Any, input_shape: Shape, *, output: str | None = None, se
         )
     if output is not None and output not in OUTPUTS:
         raise ValueError(f"output is {output!r}: choose None or one of {', '.join(map(repr, OUTPUTS))}")
-    dtype = _dtype(module, torch)
+    dtype = _dtype(module)
     read = _read(list(_leaves(module, torch)), input_shape)
     ending = OUTPUTS[output] if output else ()
     if ending and type(read[-1][0]) is ending[0]:
@@ -72,7 +72,7 @@ def from_torch(module: Any, input_shape: Shape, *, output: str | None = None, se
     state = net.state_dict()
     for layer, leaf in read:
         tensors = leaf.state_dict().items() if leaf is not None else ()
-        state |= {f"{layer.name}.{name}": as_numpy(value) for name, value in tensors if name != "num_batches_tracked"}
+        state |= {f"{layer.name}.{name}": as_numpy(value) for name, value in tensors if name != COUNT}
     net.load_state_dict(state)
     return net
 
@@ -81,15 +81,15 @@ def _is_sequential(module: Any, torch: Any) -> bool:
     return isinstance(module, torch.nn.Sequential) and type(module).forward is torch.nn.Sequential.forward
 
 
-def _dtype(module: Any, torch: Any) -> np.dtype[Any]:
+def _dtype(module: Any) -> np.dtype[Any]:
     """float32 or float64: the one dtype of all the module's numbers."""
-    dtypes = {str(tensor.dtype): name for name, tensor in module.state_dict().items() if tensor.dtype != torch.int64}
-    if len(dtypes) > 1 or not dtypes.keys() <= {"torch.float32", "torch.float64"}:
+    tensors = (tensor for name, tensor in module.state_dict().items() if not name.endswith(COUNT))
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors}) or ["float32"]
+    if dtypes not in (["float32"], ["float64"]):
         raise ValueError(
-            f"module holds numbers of {' and '.join(f'{dtype} ({name})' for dtype, name in dtypes.items())}: "
-            "convert it with module.float() or module.double()"
+            f"module holds numbers of {' and '.join(dtypes)}: convert it with module.float() or module.double()"
         )
-    return np.dtype(np.float64 if "torch.float64" in dtypes else np.float32)
+    return np.dtype(dtypes[0])
 
 
 def _leaves(module: Any, torch: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

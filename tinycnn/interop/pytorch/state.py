@@ -13,6 +13,8 @@ from tinycnn.layers import InputLayer
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
 
+COUNT = "num_batches_tracked"  # a number that PyTorch's batch norm keeps beside the arrays
+
 
 def torch_state(net: Sequential, state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a PyTorch `state_dict` under the names of `net`, for `net.load_state_dict`: matched in order.
@@ -36,7 +38,7 @@ def torch_state(net: Sequential, state_dict: Mapping[str, Any]) -> dict[str, np.
     {'fc.weight': array([[1., 2.]]), 'fc.bias': array([3.])}
     >>> _ = net.load_state_dict(state)
     """
-    given = {name: as_numpy(value) for name, value in state_dict.items() if not name.endswith("num_batches_tracked")}
+    given = {name: as_numpy(value) for name, value in state_dict.items() if not name.endswith(COUNT)}
     own = net.state_dict()
     named = [f"{layer.name}.{key}" for layer in net.layers if isinstance(layer, InputLayer) for key in layer.state]
     result = {name: given.pop(name, own[name]) for name in named}
@@ -66,5 +68,5 @@ def as_numpy(value: Any) -> np.ndarray:
     """A copy of a tensor, on whatever device, or of an array; bfloat16 and float16 become float32."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-        value = value.float() if value.element_size() < 4 else value
+        value = (value.float() if value.element_size() < 4 else value).numpy()
     return np.array(value)

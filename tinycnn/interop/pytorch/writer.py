@@ -76,7 +76,7 @@ def _modules(layer: Layer, shape: Shape, torch: Any) -> Modules:
     kind = type(layer).__name__
     if kind not in WRITERS or getattr(layers, kind) is not type(layer):  # a subclass may compute something else
         raise ValueError(
-            "PyTorch has nothing equal that is known here: convert the layers before and after it by networks of "
+            "to_torch knows no PyTorch module for it: convert the layers before and after it as networks of "
             "their own, and write a torch.nn.Module for it"
         )
     modules = WRITERS[kind](layer, shape, torch)
