@@ -77,6 +77,8 @@ REFUSED = {
     "dropout": (nn.Dropout(1.0), "rate is 1.0: give a number from 0 to below 1"),
     "dropout 2d": (nn.Dropout2d(), "Dropout2d has no counterpart in tinycnn: replace it by one of Conv2d, "),
     "unknown": (nn.GELU(), "GELU has no counterpart in tinycnn: replace it by one of"),
+    "slope": (nn.LeakyReLU(-1.0), "slope is -1.0: give a number of at least 0"),
+    "flat norm": (nn.BatchNorm1d(2), "needs flat data of shape .* use BatchNorm2D"),
     "response": (nn.LocalResponseNorm(3, k=0.0), "k 0.0: give alpha and beta ≥ 0, and k > 0"),
     "zeros alone": (nn.ZeroPad2d(1), "ZeroPad2d is read directly before Conv2d only"),
     "zeros before pooling": (
@@ -130,7 +132,7 @@ def test_no_sequence_of_one_dtype(module, error, words):
 
 
 def test_unknown_output():
-    with pytest.raises(ValueError, match="output is 'softmax': choose None or one of 'classification'"):
+    with pytest.raises(ValueError, match="output is 'softmax': choose None or one of 'classification', 'regression'"):
         tc.from_torch(nn.Sequential(nn.Flatten()), (1, 2, 2), output="softmax")
 
 

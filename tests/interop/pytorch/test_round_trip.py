@@ -144,6 +144,8 @@ def modules(draw) -> tuple[nn.Sequential, tuple[int, int, int]]:
     assume(flat)
     hidden = draw(st.integers(1, 4))
     dense = [nn.Flatten(), nn.Linear(flat, hidden, bias=draw(st.booleans())), nn.Identity()]
+    if draw(st.booleans()):
+        dense.append(nn.BatchNorm1d(hidden, eps=1e-2, momentum=0.2, affine=True))
     dense += [*draw(st.lists(st.sampled_from(ELEMENTWISE), max_size=1)), nn.Linear(hidden, 3)]
     dense += draw(st.sampled_from([[], [nn.Softmax(dim=1)], [nn.Softmax(dim=-1)]]))
     nested = draw(st.booleans())
@@ -151,10 +153,10 @@ def modules(draw) -> tuple[nn.Sequential, tuple[int, int, int]]:
     return randomized(module.to(draw(st.sampled_from([torch.float32, torch.float64])))), shape
 
 
-ELEMENTWISE = [nn.ReLU(), nn.ReLU(inplace=True), nn.Dropout(0.0)]
+ELEMENTWISE = [nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.2), nn.Sigmoid(), nn.Tanh(), nn.Dropout(0.0)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(drawn=modules())
 def test_any_module(drawn):
     module, shape = drawn
@@ -292,6 +294,11 @@ def test_output_for_training():
     assert [type(layer).__name__ for layer in ended.layers[-2:]] == ["Softmax", "ClassificationOutput"]
     np.testing.assert_array_equal(ended.predict(x), net.predict(x))
     assert_close(net.predict(x), nn.Softmax(1)(module(torch.from_numpy(x))), 1e-6)
+    numbers = tc.from_torch(module, (1, 2, 2), output="regression")
+    assert_close(numbers.predict(x), module(torch.from_numpy(x)), 1e-6)
+    targets = images((3,))
+    expected = nn.functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(targets)).item()
+    assert numbers.loss(numbers.forward(x), targets) == pytest.approx(expected, rel=1e-6)
     scores = tc.to_torch(net)[:-1]
     assert torch.equal(scores(torch.from_numpy(x)), module(torch.from_numpy(x)))
 
@@ -317,7 +324,7 @@ def fitted(net: tc.Sequential, std: bool = False) -> tc.Sequential:
 
 
 def options(net: tc.Sequential) -> list:
-    """Everything about the layers but their initializers, names, and the Flatten before a dense layer."""
+    """Everything about the layers but their names, initializers, and the Flatten before a dense layer."""
     left_out = ("name", "initializer", "lr_factors", "l2_factors")
     return [
         (type(layer), {k: v for k, v in layer.config().items() if k not in left_out})
@@ -379,6 +386,21 @@ def test_input_normalization(normalization, mean_of):
     assert_close(net.predict(x), torch.from_numpy(outputs(module, x)), 1e-12)
     same = tc.from_torch(module, (2, 3, 4))
     assert same.layers[0].config() == source.config() and same.layers[0].fitted
+    np.testing.assert_array_equal(same.predict(x), net.predict(x))
+
+
+@pytest.mark.parametrize("normalization", ["none", "zerocenter", "zscore"])
+def test_vectors(normalization):
+    source = tc.VectorInput(4, normalization, name="input")
+    layers = [tc.FullyConnected(3, name="fc"), tc.BatchNorm1D(0.01, 0.3, name="norm"), tc.LeakyReLU(0.3), tc.Tanh()]
+    net = tc.Sequential([source, *layers])
+    if normalization != "none":
+        fitted(net)
+    module = tc.to_torch(net)
+    x = images((4,))
+    assert_close(net.predict(x), torch.from_numpy(outputs(module, x)), 1e-6)
+    same = tc.from_torch(module, (4,))
+    assert options(same) == options(net)
     np.testing.assert_array_equal(same.predict(x), net.predict(x))
 
 

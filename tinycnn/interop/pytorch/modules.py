@@ -18,12 +18,14 @@ def normalize_class() -> Any:
     torch = required("torch", "Normalize")
 
     class Normalize(torch.nn.Module):  # type: ignore[name-defined]
-        """y = x − mean, or (x − mean) / std: x (N, C, H, W), mean and std (C, H, W); what `tc.ImageInput` does.
+        """y = x − mean, or (x − mean) / std: what tinycnn's input layers do.
+
+        x is (N, C, H, W) and mean and std (C, H, W), or x (N, D) and mean and std (D,).
 
         Args:
             mean: a tensor, kept as a buffer of that name.
             std: likewise, or None for no division.
-            mean_of: what the two are the statistics of, as in `tc.ImageInput`.
+            mean_of: what the two are the statistics of, each "pixel" or each "channel", as in `tc.ImageInput`.
         """
 
         def __init__(self, mean: Any, std: Any = None, mean_of: str = "pixel"):

@@ -15,7 +15,10 @@ from tinycnn.layers import Layer
 from tinycnn.layers.base import Shape, image_shape
 from tinycnn.network import Sequential
 
-OUTPUTS: dict[str, tuple[type[Layer], ...]] = {"classification": (layers.Softmax, layers.ClassificationOutput)}
+OUTPUTS: dict[str, tuple[type[Layer], ...]] = {
+    "classification": (layers.Softmax, layers.ClassificationOutput),
+    "regression": (layers.RegressionOutput,),
+}
 
 
 def from_torch(module: Any, input_shape: Shape, *, output: str | None = None, seed: int = 0) -> Sequential:
@@ -26,18 +29,19 @@ def from_torch(module: Any, input_shape: Shape, *, output: str | None = None, se
     opened and Identity is left out. Weights with requires_grad=False get a learning-rate factor of 0. The module is not
     changed.
 
-    Read are Conv2d (also after ZeroPad2d), BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d,
-    LocalResponseNorm, Flatten, Linear, Dropout, Softmax and, in front, `tinycnn.interop.pytorch.modules.Normalize`. A
-    module that does something between its parts, such as a skip connection, cannot be read: PyTorch does not tell what
-    its forward does. Of one whose parts simply follow one another, make a Sequential:
+    Read are Conv2d (also after ZeroPad2d), BatchNorm2d and 1d, ReLU, LeakyReLU, Sigmoid, Tanh, MaxPool2d, AvgPool2d,
+    AdaptiveAvgPool2d, LocalResponseNorm, Flatten, Linear, Dropout, Softmax and, in front,
+    `tinycnn.interop.pytorch.modules.Normalize`. A module that does something between its parts, such as a skip
+    connection, cannot be read: PyTorch does not tell what its forward does. Of one whose parts simply follow one
+    another, make a Sequential:
     `torch.nn.Sequential(model.features, torch.nn.Flatten(), model.classifier)`.
 
     Args:
         module: a torch.nn.Sequential on any device; the network is on the CPU.
-        input_shape: (C, H, W) of one image, which PyTorch's modules do not know.
+        input_shape: (C, H, W) of one image, or (D,) of one vector, which PyTorch's modules do not know.
         output: what follows the module: None, nothing; "classification", Softmax (unless the module ends in it) and
-            ClassificationOutput. A module trained with CrossEntropyLoss ends in scores: with "classification" the
-            network puts out their probabilities, and its loss is that CrossEntropyLoss.
+            ClassificationOutput; "regression", RegressionOutput. A module trained with CrossEntropyLoss ends in
+            scores: with "classification" the network puts out their probabilities, and its loss is CrossEntropyLoss.
         seed: of the dropout masks.
 
     Raises:
@@ -106,13 +110,12 @@ def _leaves(module: Any, torch: Any, prefix: str = "") -> Iterator[tuple[str, An
         yield from _leaves(child, torch, f"{prefix}.{name}" if prefix else name)
 
 
-def _read(leaves: list[tuple[str, Any]], shape: Any) -> list[tuple[Layer, Any]]:
+def _read(leaves: list[tuple[str, Any]], shape: Shape) -> list[tuple[Layer, Any]]:
     """Each layer with the module that it is read from, the input layer first, with None if no module stands for it."""
-    read: list[tuple[Layer, Any]] = [(layers.ImageInput(shape), None)]
+    source: tuple[str | None, Any] = (None, None)
     if leaves and type(leaves[0][1]) is normalize_class():
-        (path, module), *leaves = leaves
-        normalization = "zerocenter" if module.std is None else "zscore"
-        read = [(layers.ImageInput(shape, normalization, mean_of=module.mean_of, name=path), module)]
+        source, *leaves = leaves
+    read: list[tuple[Layer, Any]] = [(_input(*source, shape), source[1])]
     zeros, owners = (0, 0, 0, 0), dict[int, str]()
     for (path, module), (_, follower) in zip(leaves, [*leaves[1:], ("", None)], strict=True):
         try:
@@ -199,12 +202,20 @@ def _zeros(module: Any, follower: Any) -> tuple[int, int, int, int]:
 # --- One function a kind: the layer of a module that gets data of `shape`, or None where it does nothing ---
 
 
+def _input(name: str | None, module: Any, shape: Any) -> Layer:
+    """The input layer for a Normalize called `name`, or for none."""
+    normalization = "none" if module is None else "zerocenter" if module.std is None else "zscore"
+    if len(shape) == 1:
+        return layers.VectorInput(shape[0], normalization, name)
+    return layers.ImageInput(shape, normalization, name, "pixel" if module is None else module.mean_of)
+
+
 def _conv2d(module: Any, shape: Shape) -> Layer:
     _takes(module, "in_channels", image_shape(shape)[0])
     _only(module, "padding_mode", "zeros")
     padding = 0 if module.padding == "valid" else module.padding
     options = module.stride, padding, module.dilation, module.groups, module.bias is not None
-    return layers.Conv2D(module.out_channels, module.kernel_size, *options)
+    return layers.Conv2D(module.out_channels, module.kernel_size, *options, initializer=None)
 
 
 def _batch_norm(module: Any, shape: Shape) -> Layer:
@@ -216,7 +227,8 @@ def _batch_norm(module: Any, shape: Shape) -> Layer:
             "give a number, such as PyTorch's default of 0.1"
         )
     fixed = None if module.affine else {"weight": 0.0, "bias": 0.0}  # they stay at 1 and 0
-    return layers.BatchNorm2D(module.eps, module.momentum, lr_factors=fixed)
+    kind = layers.BatchNorm1D if _kind(module) == "BatchNorm1d" else layers.BatchNorm2D
+    return kind(module.eps, module.momentum, lr_factors=fixed)
 
 
 def _max_pool2d(module: Any, shape: Shape) -> Layer:
@@ -261,7 +273,7 @@ def _linear(module: Any, shape: Shape) -> Layer:
             "torch.nn.Flatten() before it"
         )
     _takes(module, "in_features", shape[0])
-    return layers.FullyConnected(module.out_features, module.bias is not None)
+    return layers.FullyConnected(module.out_features, module.bias is not None, initializer=None)
 
 
 def _softmax(module: Any, shape: Shape) -> Layer:
@@ -271,8 +283,12 @@ def _softmax(module: Any, shape: Shape) -> Layer:
 
 READERS: dict[str, Callable[[Any, Shape], Layer | None]] = {
     "Conv2d": _conv2d,
+    "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,
     "ReLU": lambda module, shape: layers.ReLU(),
+    "LeakyReLU": lambda module, shape: layers.LeakyReLU(module.negative_slope),
+    "Sigmoid": lambda module, shape: layers.Sigmoid(),
+    "Tanh": lambda module, shape: layers.Tanh(),
     "MaxPool2d": _max_pool2d,
     "AvgPool2d": _avg_pool2d,
     "AdaptiveAvgPool2d": _adaptive_avg_pool2d,

@@ -25,7 +25,7 @@ def to_torch(net: Sequential) -> Any:
     takes; a name with a dot ("features.0") becomes a Sequential within, and one that PyTorch cannot take ("forward") or
     has already gets an underscore or a number. Weights with a learning-rate factor of 0 get requires_grad=False.
 
-    An ImageInput that subtracts a mean becomes `tinycnn.interop.pytorch.modules.Normalize`. The output layer, which is
+    An input layer that subtracts a mean becomes `tinycnn.interop.pytorch.modules.Normalize`. The output layer, which is
     the loss, stays behind, and so do class weights: PyTorch's CrossEntropyLoss wants the scores before Softmax, which
     `module[:-1]` puts out. Other factors of learning rate and weight decay belong to PyTorch's optimizers: a warning
     names the layers that have some. (PyTorch's weight decay is of all parameters, ours not of most biases.)
@@ -133,7 +133,7 @@ def _input(layer: Any, shape: Shape, torch: Any) -> Modules:
     if layer.normalization == "none":
         return {}
     std = torch.ones(layer.shape) if layer.normalization == "zscore" else None
-    return {"": normalize_class()(torch.zeros(layer.shape), std, layer.mean_of)}
+    return {"": normalize_class()(torch.zeros(layer.shape), std, getattr(layer, "mean_of", "pixel"))}
 
 
 def _conv2d(layer: Any, shape: Shape, torch: Any) -> Modules:
@@ -176,9 +176,14 @@ def _fully_connected(layer: Any, shape: Shape, torch: Any) -> Modules:
 
 WRITERS: dict[str, Callable[[Any, Shape, Any], Modules]] = {
     "ImageInput": _input,
+    "VectorInput": _input,
     "Conv2D": _conv2d,
+    "BatchNorm1D": lambda layer, shape, torch: {"": torch.nn.BatchNorm1d(shape[0], layer.eps, layer.momentum)},
     "BatchNorm2D": lambda layer, shape, torch: {"": torch.nn.BatchNorm2d(shape[0], layer.eps, layer.momentum)},
     "ReLU": lambda layer, shape, torch: {"": torch.nn.ReLU()},
+    "LeakyReLU": lambda layer, shape, torch: {"": torch.nn.LeakyReLU(layer.slope)},
+    "Sigmoid": lambda layer, shape, torch: {"": torch.nn.Sigmoid()},
+    "Tanh": lambda layer, shape, torch: {"": torch.nn.Tanh()},
     "MaxPool2D": _max_pool2d,
     "AveragePool2D": _average_pool2d,
     "GlobalAveragePool2D": lambda layer, shape, torch: {"": torch.nn.AdaptiveAvgPool2d(1)},
