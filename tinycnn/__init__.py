@@ -4,9 +4,10 @@ Shape letters, everywhere: N images, C channels, H × W pixels; O filters of KH 
 Arrays are NCHW. NumPy in, NumPy out; CuPy in, CuPy out.
 """
 
-from tinycnn import backend, initializers, kernels
+from tinycnn import backend, initializers, interop, kernels
 from tinycnn.backend import describe
 from tinycnn.gradcheck import gradcheck
+from tinycnn.interop.pytorch import from_torch, to_torch
 from tinycnn.layers import (
     AveragePool2D,
     BatchNorm1D,
@@ -93,11 +94,14 @@ __all__ = [
     "callbacks",
     "describe",
     "evaluate",
+    "from_torch",
     "get_num_threads",
     "gradcheck",
     "initializers",
+    "interop",
     "kernels",
     "load",
     "population_statistics",
     "set_num_threads",
+    "to_torch",
 ]
