@@ -1,7 +1,7 @@
-"""PyTorch modules for what tinycnn's layers do and torch.nn has no module for: `Normalize`.
+"""PyTorch modules for what tinycnn's layers do and torch.nn has no module for: `Normalize` and `Residual`.
 
-The class is defined when it is first asked for, so that torch is imported no earlier; importing it from here works, and
-so does unpickling a module that holds one.
+The classes are defined when they are first asked for, so that torch is imported no earlier; importing them from here
+works, and so does unpickling a module that holds one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,26 @@ def normalize_class() -> Any:
     return Normalize
 
 
+@functools.cache
+def residual_class() -> Any:
+    """The class `Residual`, a subclass of torch.nn.Sequential."""
+    torch = required("torch", "Residual")
+
+    class Residual(torch.nn.Sequential):  # type: ignore[name-defined]
+        """y = F(x) + S(x): F is the row of modules inside, S the one called "shortcut", or x itself without one."""
+
+        def forward(self, x: Any) -> Any:
+            y = x
+            for name, module in self._modules.items():
+                y = y if name == "shortcut" else module(y)
+            return y + (self.shortcut(x) if "shortcut" in self._modules else x)
+
+    Residual.__qualname__ = "Residual"
+    return Residual
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Normalize":
-        return normalize_class()
+    classes = {"Normalize": normalize_class, "Residual": residual_class}
+    if name in classes:
+        return classes[name]()
     raise AttributeError(f"module {__name__} has no attribute {name!r}")

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinycnn import layers
 from tinycnn.interop.optional import required
-from tinycnn.interop.pytorch.modules import normalize_class
+from tinycnn.interop.pytorch.modules import normalize_class, residual_class
 from tinycnn.interop.pytorch.state import COUNT, as_numpy
-from tinycnn.layers import Layer
+from tinycnn.layers import Layer, Residual
 from tinycnn.layers.base import Shape, image_shape
 from tinycnn.network import Sequential
 
@@ -76,7 +76,7 @@ def from_torch(module: Any, input_shape: Shape, *, output: str | None = None, se
     state = net.state_dict()
     for layer, leaf in read:
         tensors = leaf.state_dict().items() if leaf is not None else ()
-        state |= {f"{layer.name}.{name}": as_numpy(value) for name, value in tensors if name != COUNT}
+        state |= {f"{layer.name}.{name}": as_numpy(value) for name, value in tensors if not name.endswith(COUNT)}
     net.load_state_dict(state)
     return net
 
@@ -115,7 +115,12 @@ def _read(leaves: list[tuple[str, Any]], shape: Shape) -> list[tuple[Layer, Any]
     source: tuple[str | None, Any] = (None, None)
     if leaves and type(leaves[0][1]) is normalize_class():
         source, *leaves = leaves
-    read: list[tuple[Layer, Any]] = [(_input(*source, shape), source[1])]
+    return [(_input(*source, shape), source[1]), *_steps(leaves, shape)]
+
+
+def _steps(leaves: list[tuple[str, Any]], shape: Shape) -> list[tuple[Layer, Any]]:
+    """Each layer after the input layer with the module that it is read from, for data of `shape`."""
+    read: list[tuple[Layer, Any]] = []
     zeros, owners = (0, 0, 0, 0), dict[int, str]()
     for (path, module), (_, follower) in zip(leaves, [*leaves[1:], ("", None)], strict=True):
         try:
@@ -123,7 +128,7 @@ def _read(leaves: list[tuple[str, Any]], shape: Shape) -> list[tuple[Layer, Any]
             if _kind(module) == "ZeroPad2d":
                 zeros = _zeros(module, follower)
                 continue
-            layer = _reader(module)(module, shape)
+            layer: Any = (_residual if type(module) is residual_class() else _reader(module))(module, shape)
             if layer is None:
                 continue
             if any(zeros):
@@ -131,13 +136,24 @@ def _read(leaves: list[tuple[str, Any]], shape: Shape) -> list[tuple[Layer, Any]
                 layer.padding = zeros[0] + top, zeros[1] + bottom, zeros[2] + left, zeros[3] + right
                 zeros = (0, 0, 0, 0)
             layer.name = path
-            frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
-            layer.lr_factors = {**layer.lr_factors, **dict.fromkeys(frozen, 0.0)}
+            if not isinstance(layer, Residual):
+                frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+                layer.lr_factors = {**layer.lr_factors, **dict.fromkeys(frozen, 0.0)}
             shape = layer.output_shape(shape)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         read.append((layer, module))
     return read
+
+
+def _residual(module: Any, shape: Shape) -> Residual:
+    """The residual block of a module that `to_torch` has made."""
+    torch = required("torch", "tc.from_torch")
+    parts = dict(module._modules)
+    shortcut = list(_leaves(parts.pop("shortcut", torch.nn.Sequential()), torch))
+    main = [leaf for name, part in parts.items() for leaf in _leaves(part, torch, name)]
+    rows = [[layer for layer, _ in _steps(leaves, shape)] for leaves in (main, shortcut)]
+    return Residual(rows[0], rows[1] or None)
 
 
 def _check_weights(path: str, module: Any, owners: dict[int, str]) -> None:

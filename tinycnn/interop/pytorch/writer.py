@@ -8,8 +8,8 @@ from typing import Any
 
 from tinycnn import backend, layers
 from tinycnn.interop.optional import required
-from tinycnn.interop.pytorch.modules import normalize_class
-from tinycnn.layers import Layer, OutputLayer
+from tinycnn.interop.pytorch.modules import normalize_class, residual_class
+from tinycnn.layers import Block, Layer, OutputLayer
 from tinycnn.layers.base import Shape
 from tinycnn.network import Sequential
 
@@ -57,7 +57,11 @@ def to_torch(net: Sequential) -> Any:
 
 def _sequence(steps: Iterable[Layer], shape: Shape, torch: Any) -> Any:
     """A torch.nn.Sequential of these layers, for data of `shape`."""
-    sequence = torch.nn.Sequential()
+    return _fill(torch.nn.Sequential(), steps, shape, torch)
+
+
+def _fill(sequence: Any, steps: Iterable[Layer], shape: Shape, torch: Any) -> Any:
+    """Append the modules of these layers to `sequence`, and return it."""
     for layer in steps:
         try:
             modules = _modules(layer, shape, torch)
@@ -74,12 +78,17 @@ def _modules(layer: Layer, shape: Shape, torch: Any) -> Modules:
     if isinstance(layer, OutputLayer):
         return {}  # it passes its input through
     kind = type(layer).__name__
-    if kind not in WRITERS or getattr(layers, kind) is not type(layer):  # a subclass may compute something else
+    if kind not in WRITERS or type(layer) not in (
+        getattr(layers, kind, None),
+        Sequential,
+    ):  # a subclass may compute something else
         raise ValueError(
             "to_torch knows no PyTorch module for it: convert the layers before and after it as networks of "
             "their own, and write a torch.nn.Module for it"
         )
     modules = WRITERS[kind](layer, shape, torch)
+    if isinstance(layer, Block):
+        return modules  # its layers have given their modules their weights
     if layer.parameters or layer.state:
         _load(modules[""], layer, torch)
     return modules
@@ -174,6 +183,15 @@ def _fully_connected(layer: Any, shape: Shape, torch: Any) -> Modules:
     return {**modules, "": torch.nn.Linear(inputs, layer.outputs, layer.bias, device="meta")}
 
 
+def _residual(layer: Any, shape: Shape, torch: Any) -> Modules:
+    if any(inner.name == "shortcut" for inner in layer.layers):
+        raise ValueError('a layer inside is called "shortcut", as the row beside it is: give it another name')
+    module = _fill(residual_class()(), layer.layers, shape, torch)
+    if layer.shortcut:
+        module.add_module("shortcut", _sequence(layer.shortcut, shape, torch))
+    return {"": module}
+
+
 WRITERS: dict[str, Callable[[Any, Shape, Any], Modules]] = {
     "ImageInput": _input,
     "VectorInput": _input,
@@ -194,4 +212,6 @@ WRITERS: dict[str, Callable[[Any, Shape, Any], Modules]] = {
     "FullyConnected": _fully_connected,
     "Dropout": lambda layer, shape, torch: {"": torch.nn.Dropout(layer.rate)},
     "Softmax": lambda layer, shape, torch: {"": torch.nn.Softmax(dim=1)},
+    "Sequential": lambda layer, shape, torch: {"": _sequence(layer.layers, shape, torch)},
+    "Residual": _residual,
 }
