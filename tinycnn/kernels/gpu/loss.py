@@ -45,7 +45,7 @@ def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = 
 
 
 def cross_entropy_backward(p: Array, t: Array, class_weights: Array | None = None) -> Array:
-    """Twin of `reference.cross_entropy_backward`. A warp for each row; every block adds up the labels' weights itself."""
+    """Twin of `reference.cross_entropy_backward`. A warp for each row; each block sums the labels' weights."""
     return _rows("cross_entropy_backward", p, *_labels(p, t, class_weights))
 
 
