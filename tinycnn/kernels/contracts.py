@@ -259,6 +259,8 @@ def all_finite(x: Array) -> None:
 
 
 def image_input_forward(x: Array, mean: Array, std: Array | None = None) -> None:
+    if 0 in x.shape:
+        raise ValueError(f"x has shape {x.shape}: give at least one image")
     _shape("mean", mean, x.shape[1:], "that of one image of x")
     if std is not None:
         _shape("std", std, mean.shape, "mean's shape")
@@ -415,15 +417,15 @@ def _convolution(
 ) -> Shape:
     """(N, O, OH, OW) of filters slid over images of a shape, which is the argument called `name`."""
     _count("groups", groups)
+    _dimensions(name, images, IMAGES)
     _dimensions("weight", filters, FILTERS)
-    output = _windows(name, images, filters[2:], stride, padding, dilation)
     if images[1] != filters[1] * groups:
         raise ValueError(
             f"weight has shape {filters}: with groups={groups} it fits images of {filters[1] * groups} channels, "
             f"and {name} {_have(name)} {images}"
         )
     _divisible("weight", filters, 0, groups)
-    return (images[0], filters[0], *output)
+    return (images[0], filters[0], *_windows(name, images, filters[2:], stride, padding, dilation))
 
 
 @functools.lru_cache(REMEMBERED)
