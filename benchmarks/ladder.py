@@ -64,12 +64,11 @@ class Problem:
         """Its size in words, with the operation's work.
 
         >>> Problem((2, 1, 28, 28), 8).describe("conv2d_forward")
-        '2×1×28×28, 8 filters of 3×3, 0.195 GFLOP'
+        '2×1×28×28, 8 filters of 3×3, 0.195 MFLOP'
         """
-        x, work = "×".join(map(str, self.x.shape)), self.work(operation) / 1e9
         if operation.startswith("conv2d"):
-            return f"{x}, {len(self.weight)} filters of 3×3, {work:.3g} GFLOP"
-        return f"{'×'.join(map(str, self.y.shape))}, {work:.3g} GB"
+            return f"{_sizes(self.x)}, {len(self.weight)} filters of 3×3, {_amount(self.work(operation))}FLOP"
+        return f"{_sizes(self.y)}, {_amount(self.work(operation))}B"
 
 
 def problems(settings: Settings) -> dict[str, Problem]:
@@ -107,7 +106,7 @@ def _notes(peaks: dict[str, float], small: Problem, rungs: Sequence[Rung]) -> li
     if "GB/s" in peaks:
         notes[1] = f"{notes[1][:-1]}, or of copying memory, {peaks['GB/s'] / 1e9:,.1f} GB/s."
     if any(rung.is_interpreted for rung in rungs):
-        notes.append(f"≈: timed on {'×'.join(map(str, small.x.shape))} alone, and scaled by the work.")
+        notes.append(f"≈: timed on {_sizes(small.x)} alone, and scaled by the work.")
     return notes
 
 
@@ -181,13 +180,21 @@ def _record(
 def _table(record: dict[str, Any]) -> str:
     rows = []
     for rung in record["rungs"]:
-        seconds = {"median": rung["seconds_for_all"], "quartiles": rung["seconds"]["quartiles"]}
+        share = "in cache" if rung["share"] is None else f"{_digits(100 * rung['share'])} %"
         rows.append([
-            f"{rung['rung']}: {rung['idea']}", "≈ " * rung["scaled"] + machine.milliseconds(seconds)[0],
+            f"{rung['rung']}: {rung['idea']}", "≈ " * rung["scaled"] + _digits(1000 * rung["seconds_for_all"]),
             _digits(rung["rate"] / 1e9), _digits(rung["times_before"]), _digits(rung["times_first"]),
-            "in cache" if rung["share"] is None else f"{rung['share']:.1%}", f"{rung['error']:.0e}",
+            share, f"{rung['error']:.0e}",
         ])  # fmt: skip
     return machine.table(["", "ms", record["unit"], "× before", "× first", "of peak", "error"], rows)
+
+
+def _sizes(array: np.ndarray) -> str:
+    return "×".join(map(str, array.shape))
+
+
+def _amount(value: float) -> str:
+    return f"{value / 1e9:.3g} G" if value >= 1e9 else f"{value / 1e6:.3g} M"
 
 
 def _digits(value: float | None) -> str:
