@@ -16,6 +16,7 @@ from tests.kernels.test_conv import TOLERANCE, convolutions
 from tests.kernels.test_pool import poolings
 from tinycnn import backend
 from tinycnn.kernels import cpu
+from tinycnn.kernels.gpu import naive as gpu_naive
 from tinycnn.kernels.ladder import RUNGS, loops, strip, tile
 from tinycnn.kernels.reference import naive
 
@@ -152,6 +153,15 @@ def test_an_infinity_reaches_every_output_that_saw_it_and_no_other(module):
     expected = np.full((1, 3, 4, 38), 18, np.float32)
     expected[0, :, 0:3, 18:21] = np.inf
     np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("module", [naive, loops, strip, tile, gpu_naive])
+def test_what_does_not_fit_is_refused_at_the_door(module):
+    x, weight = np.ones((1, 1, 5, 5)), np.ones((2, 3, 3, 3))
+    with pytest.raises(ValueError, match="it fits images of 3 channels"):
+        module.conv2d_forward(x, weight, None)
+    with pytest.raises(TypeError, match="give both the same dtype"):
+        module.conv2d_forward(x, weight[:, :1].astype(np.float32), None)
 
 
 @pytest.mark.parametrize("module", [naive, loops, strip, tile])

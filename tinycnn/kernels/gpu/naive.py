@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinycnn.backend import get_array_module
+from tinycnn.kernels import contracts
 from tinycnn.kernels.gpu.launch import Array, blocks, launch
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
@@ -42,3 +43,6 @@ def conv2d_forward(
         dtype=x.dtype,
     )
     return y
+
+
+contracts.guard(globals(), __all__)

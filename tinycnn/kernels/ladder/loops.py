@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory
@@ -271,3 +272,6 @@ def _normalize(first: int, last: int, x: Any, mean: Any, scale: Any, bias: Any, 
             for i in range(x.shape[2]):
                 for j in range(x.shape[3]):
                     y[n, c, i, j] = (x[n, c, i, j] - mean[c]) * scale[c] + bias[c]
+
+
+contracts.guard(globals(), __all__)

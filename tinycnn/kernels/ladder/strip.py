@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory
@@ -110,3 +111,6 @@ def store(outputs: Any, sums: Any, down: int, right: int) -> None:
 def refuse_groups(groups: int) -> None:
     if groups != 1:
         raise ValueError(f"groups is {groups}: this rung has one group only; tinycnn.kernels.cpu has any number")
+
+
+contracts.guard(globals(), __all__)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.kernels.ladder.strip import cut, fill, refuse_groups, store
 from tinycnn.kernels.windows import Padding, Pair, output_shape
@@ -91,3 +92,6 @@ def _add_tile(sums: Any, w: Any, pixels: Any, distances: Any) -> None:
         s1[q] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
         s2[q] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
         s3[q] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+
+
+contracts.guard(globals(), __all__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinycnn.kernels import contracts
 from tinycnn.kernels.windows import Padding, Pair, output_shape
 
 __all__ = [
@@ -141,3 +142,6 @@ def batch_norm_forward(
 def _padded(x: np.ndarray, padding: Padding, value: float = 0.0) -> np.ndarray:
     top, bottom, left, right = padding
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+contracts.guard(globals(), __all__)
