@@ -22,7 +22,7 @@ from tinycnn.kernels.windows import output_shape
 
 TOLERANCE = {False: 1e-5, True: 1e-2}  # of the largest number, in float32 and with TF32's products
 POOL = (2, 2)
-CACHED_BYTES = 64 * 2**20  # arrays smaller than this may stay in cache: a share of the memory's speed means nothing
+CACHED_BYTES = 48 * 2**20  # arrays smaller than this may stay in cache: a share of the memory's speed means nothing
 
 
 class Problem:
