@@ -31,8 +31,9 @@ SUBJECTS = {
     "memory": "peak memory of a training process",
     "data": "how long an epoch waits for its films, and how fast films become pixels",
     "roofline": "the machine's two ceilings, and how near a train step comes",
+    "ladder": "each operation from loops in Python to the kernel that trains, an idea a rung",
 }
-ON_GPU = ("train", "infer", "layers", "roofline")
+ON_GPU = ("train", "infer", "layers", "roofline", "ladder")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         default="train",
         choices=[*SUBJECTS, "all"],
         metavar="SUBJECT",
-        help="train (the default), infer, layers, startup, memory, data, roofline, or all",
+        help="train (the default), infer, layers, startup, memory, data, roofline, ladder, or all",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument(

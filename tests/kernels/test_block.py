@@ -13,9 +13,6 @@ CASES = {  # n, channels, (H, W), filters, kernel, stride, padding, dilation, gr
     "one window": (1, 2, (4, 4), 3, (3, 3), (1, 1), (0, 0, 0, 0), (1, 1), 1),
 }
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-10}
-pytestmark = pytest.mark.parametrize(  # the reference has the four, not the block
-    "kernels", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True
-)
 
 
 def arrays(name, dtype, seed=0):
@@ -51,6 +48,19 @@ def layers_backward(dy, x, weight, gamma, eps, geometry, cache):
     )
 
 
+def torch_layers(x, weight, bias, gamma, beta, statistics, geometry, eps=1e-3):
+    """y, and the tensors x, weight, γ, β that it depends on; `statistics` are μ, σ², or None in training."""
+    torch = pytest.importorskip("torch")
+    stride, (top, bottom, left, right), dilation, groups = geometry
+    leaves = [torch.from_numpy(a).requires_grad_() for a in (x, weight, gamma, beta)]
+    offset = None if bias is None else torch.from_numpy(bias)
+    padded = torch.nn.functional.pad(leaves[0], (left, right, top, bottom))
+    z = torch.nn.functional.conv2d(padded, leaves[1], offset, stride, 0, dilation, groups)
+    given = (None, None) if statistics is None else map(torch.from_numpy, statistics)
+    v = torch.nn.functional.batch_norm(z, *given, *leaves[2:], statistics is None, 0.0, eps)
+    return torch.nn.functional.max_pool2d(torch.relu(v), 2), leaves
+
+
 def assert_close(got, expected, tolerance):
     assert got.dtype == expected.dtype
     np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
@@ -74,6 +84,36 @@ def test_equals_the_layers(kernels, name, dtype):
     dx, *others = kernels.conv_block_backward(dy, cache, weight, gamma, beta, eps, *geometry, input_gradient=False)
     assert dx is None
     for a, b in zip(others, gradients[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_equals_torch(kernels, name, with_bias):
+    x, weight, bias, gamma, beta, geometry = arrays(name, np.float64)
+    bias = bias if with_bias else None
+    ty, leaves = torch_layers(x, weight, bias, gamma, beta, None, geometry)
+    dy = np.random.default_rng(1).standard_normal(ty.shape)
+    ty.backward(ty.new_tensor(dy))
+    y, cache = kernels.conv_block_forward(x, weight, bias, gamma, beta, 1e-3, *geometry)
+    assert_close(y, ty.detach().numpy(), 1e-10)
+    gradients = kernels.conv_block_backward(dy, cache, weight, gamma, beta, 1e-3, *geometry)
+    for got, leaf in zip(gradients, leaves, strict=True):
+        assert_close(got, leaf.grad.numpy(), 1e-9)
+    mean, variance = np.random.default_rng(2).random((2, len(weight))) + 0.1
+    ty, _ = torch_layers(x, weight, bias, gamma, beta, (mean, variance), geometry)
+    y = kernels.conv_blocks_inference(x, [(weight, bias, gamma, beta, mean, variance, 1e-3, *geometry)])
+    assert_close(y, ty.detach().numpy(), 1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_reference_is_the_layers_bit_by_bit(name):
+    x, weight, bias, gamma, beta, geometry = arrays(name, np.float32)
+    expected, layers = layers_forward(x, weight, bias, gamma, beta, None, None, 1e-3, geometry)
+    y, cache = reference.conv_block_forward(x, weight, bias, gamma, beta, 1e-3, *geometry)
+    gradients = reference.conv_block_backward(expected, cache, weight, gamma, beta, 1e-3, *geometry)
+    wanted = layers_backward(expected, x, weight, gamma, 1e-3, geometry, layers)
+    for a, b in zip((y, *gradients), (expected, *wanted), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

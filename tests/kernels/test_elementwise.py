@@ -112,3 +112,32 @@ def test_adam_update_equals_torch(kernels, contiguous):
         optimizer.step()
         kernels.adam_update(weight, gradient, mean, square, 0.01, 0.8, 0.95, 1e-6, 0.1, step)
         np.testing.assert_allclose(weight, parameter.detach(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["sgdm", "adam"])
+def test_updating_all_parameters_at_once(kernels, optimizer):
+    rng = np.random.default_rng(0)
+    shapes = [(3,), (4, 2, 3, 3), (70, 31)] * 25  # more than one launch of a GPU takes
+    arrays = [[rng.random(shape) for shape in shapes] for _ in range(3 if optimizer == "sgdm" else 4)]
+    expected = [[array.copy() for array in group] for group in arrays]
+    lrs, decays = rng.random(75).tolist(), rng.random(75).tolist()
+    if optimizer == "sgdm":
+        kernels.sgdm_update_all(*arrays, lambda: lrs, 0.9, decays)
+        for weight, gradient, velocity, lr, decay in zip(*expected, lrs, decays, strict=True):
+            velocity[...] = 0.9 * velocity - lr * (gradient + decay * weight)
+            weight += velocity
+    else:
+        kernels.adam_update_all(*arrays, lambda: lrs, 0.8, 0.95, 1e-6, decays, lambda: 3)
+        for weight, gradient, mean, square, lr, decay in zip(*expected, lrs, decays, strict=True):
+            g = gradient + decay * weight
+            mean[...] = 0.8 * mean + 0.2 * g
+            square[...] = 0.95 * square + 0.05 * g**2
+            weight -= lr * mean / (1 - 0.8**3) / (np.sqrt(square / (1 - 0.95**3)) + 1e-6)
+    for group, wanted in zip(arrays, expected, strict=True):
+        for a, b in zip(group, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_updating_no_parameters_is_nothing_to_do(kernels):
+    kernels.sgdm_update_all([], [], [], lambda: [], 0.9, [])
+    kernels.adam_update_all([], [], [], [], lambda: [], 0.9, 0.99, 1e-8, [], lambda: 1)

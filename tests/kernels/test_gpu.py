@@ -125,28 +125,6 @@ def test_weight_gradient_by_blocks_that_see_several_tiles(kernels, backwards, mo
     np.testing.assert_allclose(kernels.conv2d_backward_weight(dy, x, (3, 3)), expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("optimizer", ["sgdm", "adam"])
-def test_updating_all_parameters_equals_one_after_the_other(kernels, optimizer, monkeypatch):
-    rng = np.random.default_rng(0)
-    shapes = [(3,), (4, 2, 3, 3), (70, 31)] * 25  # more than one launch takes
-    count = 3 if optimizer == "sgdm" else 4
-    arrays = [[rng.random(shape) for shape in shapes] for _ in range(count)]
-    expected = [[array.copy() for array in group] for group in arrays]
-    lrs, decays = rng.random(75).tolist(), rng.random(75).tolist()
-    if optimizer == "sgdm":
-        kernels.sgdm_update_all(*arrays, lambda: lrs, 0.9, decays)
-    else:
-        kernels.adam_update_all(*arrays, lambda: lrs, 0.8, 0.95, 1e-6, decays, lambda: 3)
-    for k, (lr, decay) in enumerate(zip(lrs, decays, strict=True)):
-        if optimizer == "sgdm":
-            reference.sgdm_update(*(group[k] for group in expected), lr, 0.9, decay)
-        else:
-            reference.adam_update(*(group[k] for group in expected), lr, 0.8, 0.95, 1e-6, decay, 3)
-    for group, wanted in zip(arrays, expected, strict=True):
-        for a, b in zip(group, wanted, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-13)
-
-
 def test_arrays_that_cannot_be_updated_in_place(kernels):
     weight = np.zeros((4, 4))
     for strange in (np.zeros((2, 4)), weight.astype(np.float32)):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinycnn as tc
-from tinycnn.kernels import reference
+from tinycnn.kernels import cpu, reference
 from tinycnn.kernels.cpu import conv_blocks_inference
 from tinycnn.kernels.windows import output_shape
 
@@ -43,13 +43,14 @@ def layers(x, blocks):
     return x
 
 
-def assert_equals_layers(x, blocks):
-    y, expected = conv_blocks_inference(x, blocks), layers(x, blocks)
+def assert_equals_layers(x, blocks, kernels=cpu):
+    y, expected = kernels.conv_blocks_inference(x, blocks), layers(x, blocks)
     assert y.dtype == x.dtype and y.shape == expected.shape
     tolerance = 1e-10 if x.dtype == np.float64 else 1e-5
     np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("kernels", [reference, cpu])  # a GPU's: some fixed shapes in test_block.py
 @settings(max_examples=40, deadline=None)
 @given(
     data=st.data(),
@@ -58,7 +59,7 @@ def assert_equals_layers(x, blocks):
     seed=st.integers(0, 99),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
-def test_equals_the_layers(data, n, count, seed, dtype):
+def test_equals_the_layers(kernels, data, n, count, seed, dtype):
     rng, numbers = np.random.default_rng(seed), st.integers(1, 3)
     groups = data.draw(st.sampled_from([1, 1, 2]))
     channels, size = groups * data.draw(numbers), (data.draw(st.integers(9, 40)), data.draw(st.integers(9, 40)))
@@ -73,7 +74,7 @@ def test_equals_the_layers(data, n, count, seed, dtype):
         blocks.append(make_block(rng, channels, filters, kernel, geometry, dtype, data.draw(st.booleans())))
         channels, size = filters, (out[0] // 2, out[1] // 2)
     if blocks:
-        assert_equals_layers(x, blocks)
+        assert_equals_layers(x, blocks, kernels)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import ast
 import concurrent.futures
+import doctest
 import inspect
 import subprocess
 import sys
@@ -13,19 +14,48 @@ import pytest
 from tinycnn.kernels import cpu, gpu, reference
 from tinycnn.runtime import memory, threads
 
-PUBLIC = [
-    name
-    for name, value in vars(reference).items()
-    if inspect.isfunction(value) and value.__module__.startswith(reference.__name__) and not name.startswith("_")
-]
+MODULES = [reference, cpu, gpu]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+def public_functions(module):
+    return {name for name, value in vars(module).items() if inspect.isfunction(value) and not name.startswith("_")}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_the_same_functions(module):
+    assert public_functions(module) == set(module.__all__) == public_functions(reference)
+
+
+@pytest.mark.parametrize("name", reference.__all__)
 @pytest.mark.parametrize("module", [cpu, gpu])
-def test_same_names_arguments_and_defaults(module, name):
-    assert name in module.__all__
+def test_same_arguments_and_defaults(module, name):
     wanted, got = (inspect.signature(getattr(twin, name)).parameters.values() for twin in (reference, module))
     assert [(p.name, p.default, p.kind) for p in got] == [(p.name, p.default, p.kind) for p in wanted]
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+@pytest.mark.parametrize("module", MODULES)
+def test_the_docstring_says_what_or_names_the_twin_and_the_idea(module, name):
+    function = getattr(module, name)
+    first, _, idea = inspect.getdoc(function).partition(". ")
+    if function.__module__.startswith(reference.__name__):
+        assert not first.startswith("Twin")
+    else:
+        assert first == f"Twin of `reference.{name}`" and len(idea.split()) >= 4, "the one idea"
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+@pytest.mark.parametrize("module", MODULES)
+def test_a_rule_stands_at_every_door(module, name):
+    assert inspect.unwrap(getattr(module, name)) is not getattr(module, name), f"{name} has no rule in contracts.py"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings(module):
+    for name in module.__all__:  # doctest by itself passes over functions that a rule stands in front of
+        function = inspect.unwrap(getattr(module, name))
+        for test in doctest.DocTestFinder().find(function, name, globs=dict(vars(module), np=np)):
+            assert doctest.DocTestRunner().run(test).failed == 0, name
 
 
 def everything(rng):

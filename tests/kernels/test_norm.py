@@ -65,3 +65,18 @@ def test_a_nan_stays_in_its_channel(kernels):
     mean, variance = kernels.batch_norm_statistics(x)
     np.testing.assert_array_equal(np.isnan(mean), [False, True])
     np.testing.assert_array_equal(np.isnan(variance), [False, True])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_statistics_move_as_torch_moves_them(kernels, dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((3, 300, 2, 5)).astype(dtype)
+    running_mean, running_var = rng.standard_normal(300).astype(dtype), rng.random(300).astype(dtype)
+    expected = torch.from_numpy(running_mean.copy()), torch.from_numpy(running_var.copy())
+    torch.nn.functional.batch_norm(torch.from_numpy(x), *expected, training=True, momentum=0.2)
+    mean, variance = (a.astype(dtype) for a in (x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))))
+    assert kernels.batch_norm_track(running_mean, running_var, mean, variance, 0.2, 30 / 29) is None
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    for got, wanted in zip((running_mean, running_var), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)

@@ -155,12 +155,12 @@ def average_pool2d_backward(
 
 
 def batch_norm_statistics(x: Array) -> None:
-    _dimensions("x", x.shape, IMAGES)
+    _channels_second(x)
     _floats("x", x)
 
 
 def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, eps: float) -> None:
-    _dimensions("x", x.shape, IMAGES)
+    _channels_second(x)
     _of_channels("mean variance weight bias", x.shape[1], mean, variance, weight, bias)
     _floats("x mean variance weight bias", x, mean, variance, weight, bias)
 
@@ -168,7 +168,7 @@ def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bi
 def batch_norm_backward(
     dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float, batch_statistics: bool = True
 ) -> None:
-    _dimensions("x", x.shape, IMAGES)
+    _channels_second(x)
     _shape("dy", dy, x.shape, "x's shape")
     _of_channels("mean variance weight", x.shape[1], mean, variance, weight)
     _floats("dy x mean variance weight", dy, x, mean, variance, weight)
@@ -259,6 +259,8 @@ def all_finite(x: Array) -> None:
 
 
 def image_input_forward(x: Array, mean: Array, std: Array | None = None) -> None:
+    if 0 in x.shape:
+        raise ValueError(f"x has shape {x.shape}: give at least one image")
     _shape("mean", mean, x.shape[1:], "that of one image of x")
     if std is not None:
         _shape("std", std, mean.shape, "mean's shape")
@@ -270,6 +272,33 @@ def relu_forward(x: Array) -> None:
 
 
 def relu_backward(dy: Array, y: Array) -> None:
+    _shape("dy", dy, y.shape, "y's shape")
+    _floats("dy y", dy, y)
+
+
+def leaky_relu_forward(x: Array, slope: float = 0.01) -> None:
+    _floats("x", x)
+
+
+def leaky_relu_backward(dy: Array, x: Array, slope: float = 0.01) -> None:
+    _shape("dy", dy, x.shape, "x's shape")
+    _floats("dy x", dy, x)
+
+
+def sigmoid_forward(x: Array) -> None:
+    _floats("x", x)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> None:
+    _shape("dy", dy, y.shape, "y's shape")
+    _floats("dy y", dy, y)
+
+
+def tanh_forward(x: Array) -> None:
+    _floats("x", x)
+
+
+def tanh_backward(dy: Array, y: Array) -> None:
     _shape("dy", dy, y.shape, "y's shape")
     _floats("dy y", dy, y)
 
@@ -318,12 +347,24 @@ def log_softmax_forward(x: Array) -> None:
     _floats("x", x)
 
 
-def cross_entropy_forward(log_p: Array, t: Array, class_weights: Array | None = None) -> None:
-    _classification("log_p", log_p, t, class_weights)
+def cross_entropy_forward(
+    log_p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
+) -> None:
+    _classification("log_p", log_p, t, class_weights, label_smoothing)
 
 
-def cross_entropy_backward(p: Array, t: Array, class_weights: Array | None = None) -> None:
-    _classification("p", p, t, class_weights)
+def cross_entropy_backward(
+    p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
+) -> None:
+    _classification("p", p, t, class_weights, label_smoothing)
+
+
+def squared_error_forward(y: Array, t: Array) -> None:
+    _alike("y t", y, t)
+
+
+def squared_error_backward(y: Array, t: Array) -> None:
+    _alike("y t", y, t)
 
 
 # ---- updates
@@ -415,15 +456,15 @@ def _convolution(
 ) -> Shape:
     """(N, O, OH, OW) of filters slid over images of a shape, which is the argument called `name`."""
     _count("groups", groups)
+    _dimensions(name, images, IMAGES)
     _dimensions("weight", filters, FILTERS)
-    output = _windows(name, images, filters[2:], stride, padding, dilation)
     if images[1] != filters[1] * groups:
         raise ValueError(
             f"weight has shape {filters}: with groups={groups} it fits images of {filters[1] * groups} channels, "
             f"and {name} {_have(name)} {images}"
         )
     _divisible("weight", filters, 0, groups)
-    return (images[0], filters[0], *output)
+    return (images[0], filters[0], *_windows(name, images, filters[2:], stride, padding, dilation))
 
 
 @functools.lru_cache(REMEMBERED)
@@ -459,13 +500,20 @@ def _pooling(name: str, images: Shape, pool: Pair, stride: Pair, padding: Paddin
     return (*images[:2], *output)
 
 
-def _classification(name: str, p: Array, t: Array, class_weights: Array | None) -> None:
+def _classification(name: str, p: Array, t: Array, class_weights: Array | None, label_smoothing: float) -> None:
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing is {label_smoothing!r}: give a number from 0 to below 1")
     _dimensions(name, p.shape, ("N", "K"))
     _shape("t", t, (len(p),), f"one label for each row of {name}")
     _integers("t", t)
     if class_weights is not None:
         _shape("class_weights", class_weights, (p.shape[1],), f"one number for each column of {name}")
     _floats(name, p)
+
+
+def _channels_second(x: Array) -> None:
+    """x is (N, C, H, W), or (N, C) after a fully connected layer."""
+    _dimensions("x", x.shape, IMAGES if x.ndim != 2 else ("N", "C"))
 
 
 def _dimensions(name: str, shape: Shape, letters: tuple[str, ...]) -> None:

@@ -13,32 +13,32 @@ from tinycnn.runtime import memory
 
 
 def leaky_relu_forward(x: np.ndarray, slope: float = 0.01) -> np.ndarray:
-    """Twin: reference.leaky_relu_forward. One pass instead of three."""
+    """Twin of `reference.leaky_relu_forward`. One pass instead of three."""
     return _one_pass(_leaky_relu_forward, x, scalars=(x.dtype.type(slope),))
 
 
 def leaky_relu_backward(dy: np.ndarray, y: np.ndarray, slope: float = 0.01) -> np.ndarray:
-    """Twin: reference.leaky_relu_backward. One pass instead of three."""
+    """Twin of `reference.leaky_relu_backward`. One pass instead of three."""
     return _one_pass(_leaky_relu_backward, dy, y, scalars=(dy.dtype.type(slope),))
 
 
 def sigmoid_forward(x: np.ndarray) -> np.ndarray:
-    """Twin: reference.sigmoid_forward. One pass instead of six."""
+    """Twin of `reference.sigmoid_forward`. One pass instead of six."""
     return _one_pass(_sigmoid_forward, x)
 
 
 def sigmoid_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Twin: reference.sigmoid_backward. One pass instead of three."""
+    """Twin of `reference.sigmoid_backward`. One pass instead of three."""
     return _one_pass(_sigmoid_backward, dy, y)
 
 
 def tanh_forward(x: np.ndarray) -> np.ndarray:
-    """Twin: reference.tanh_forward. NumPy's own tanh, which computes in vectors, a range on each thread."""
+    """Twin of `reference.tanh_forward`. NumPy's own tanh, which computes in vectors, a range on each thread."""
     return _one_pass(lambda first, last, x, y: np.tanh(x[first:last], out=y[first:last]), x)
 
 
 def tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Twin: reference.tanh_backward. One pass instead of three."""
+    """Twin of `reference.tanh_backward`. One pass instead of three."""
     return _one_pass(_tanh_backward, dy, y)
 
 

@@ -11,32 +11,32 @@ THREADS = 256
 
 
 def leaky_relu_forward(x: Array, slope: float = 0.01) -> Array:
-    """Twin: reference.leaky_relu_forward. A thread an element."""
+    """Twin of `reference.leaky_relu_forward`. A thread an element."""
     return _each("leaky_relu_forward", x, slope=slope)
 
 
 def leaky_relu_backward(dy: Array, y: Array, slope: float = 0.01) -> Array:
-    """Twin: reference.leaky_relu_backward. A thread an element."""
+    """Twin of `reference.leaky_relu_backward`. A thread an element."""
     return _each("leaky_relu_backward", dy, y, slope=slope)
 
 
 def sigmoid_forward(x: Array) -> Array:
-    """Twin: reference.sigmoid_forward. A thread an element."""
+    """Twin of `reference.sigmoid_forward`. A thread an element."""
     return _each("sigmoid_forward", x)
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:
-    """Twin: reference.sigmoid_backward. A thread an element."""
+    """Twin of `reference.sigmoid_backward`. A thread an element."""
     return _each("sigmoid_backward", dy, y)
 
 
 def tanh_forward(x: Array) -> Array:
-    """Twin: reference.tanh_forward. A thread an element."""
+    """Twin of `reference.tanh_forward`. A thread an element."""
     return _each("tanh_forward", x)
 
 
 def tanh_backward(dy: Array, y: Array) -> Array:
-    """Twin: reference.tanh_backward. A thread an element."""
+    """Twin of `reference.tanh_backward`. A thread an element."""
     return _each("tanh_backward", dy, y)
 
 

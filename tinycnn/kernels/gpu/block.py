@@ -51,7 +51,7 @@ def conv_block_forward(
     dilation: Pair,
     groups: int,
 ) -> tuple[Array, Cache]:
-    """Twin of `reference.conv_block_forward`. Which pixel will be a window's maximum depends on z and γ's sign alone."""
+    """Twin of `reference.conv_block_forward`. z and γ's sign tell which pixel of a window will be the maximum."""
     xp = get_array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     n, o, oh, ow = len(x), len(weight), *output_shape(x.shape[2:], weight.shape[2:], stride, padding, dilation)

@@ -111,7 +111,7 @@ def conv2d_backward_weight(
 
 
 def conv2d_backward_bias(dy: Array) -> Array:
-    """Twin of `reference.conv2d_backward_bias`. Each block adds up some planes of a channel, then one block a channel joins the sums."""
+    """Twin of `reference.conv2d_backward_bias`. Blocks sum planes; then one block a channel joins the sums."""
     return norm.channel_sums(dy)
 
 

@@ -36,7 +36,7 @@ def conv2d_backward_input(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """Twin of `reference.conv2d_backward_input`. The forward kernel on dy, with the filters turned around: dx gathers."""
+    """Twin of `reference.conv2d_backward_input`. dx gathers: the forward kernel, with the filters turned around."""
     xp = get_array_module(dy)
     dy, weight = xp.ascontiguousarray(dy), xp.ascontiguousarray(weight)
     if not direct.serves(weight.shape, stride, dilation, groups):
@@ -53,7 +53,7 @@ def conv2d_backward_weight(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """Twin of `reference.conv2d_backward_weight`. Blocks each sum some tiles of dy · x, then the blocks' sums are added in order."""
+    """Twin of `reference.conv2d_backward_weight`. Blocks sum tiles of dy · x; their sums are added in order."""
     xp = get_array_module(dy)
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     if not direct.serves((dy.shape[1], x.shape[1], *kernel), stride, dilation, groups):

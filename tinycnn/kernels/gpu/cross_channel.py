@@ -18,7 +18,7 @@ def cross_channel_norm_forward(x: Array, size: int, alpha: float, beta: float, k
 
 
 def cross_channel_norm_backward(dy: Array, x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
-    """Twin of `reference.cross_channel_norm_backward`. Two launches: the ratios dy·x/s^(β+1), then each thread sums its neighbours'."""
+    """Twin of `reference.cross_channel_norm_backward`. A launch for dy·x/s^(β+1), and one that sums neighbours'."""
     xp = get_array_module(x)
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     ratio = _each("divide", x, dy, size, alpha, beta, k)

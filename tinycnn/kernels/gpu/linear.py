@@ -13,7 +13,7 @@ THREADS = 256
 
 
 def fully_connected_forward(x: Array, weight: Array, bias: Array | None) -> Array:
-    """Twin of `reference.fully_connected_forward`. With few outputs a block for each, and cuBLAS with many."""
+    """Twin of `reference.fully_connected_forward`. A block for each of few outputs, cuBLAS for many."""
     xp, (n, depth), k = get_array_module(x), x.shape, len(weight)
     if k > FEW:
         y = matmul(x, weight.T)
@@ -24,7 +24,7 @@ def fully_connected_forward(x: Array, weight: Array, bias: Array | None) -> Arra
 
 
 def fully_connected_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """Twin of `reference.fully_connected_backward`. With few outputs passes over x and the weights, and cuBLAS with many."""
+    """Twin of `reference.fully_connected_backward`. Passes over x and weight for few outputs, cuBLAS for many."""
     xp, (n, depth), k = get_array_module(x), x.shape, len(weight)
     if k > FEW:
         return matmul(dy, weight), matmul(dy.T, x), dy.sum(axis=0)

@@ -49,12 +49,12 @@ def cross_entropy_forward(
 def cross_entropy_backward(
     p: Array, t: Array, class_weights: Array | None = None, label_smoothing: float = 0.0
 ) -> Array:
-    """Twin of `reference.cross_entropy_backward`. A warp for each row; every block adds up the labels' weights itself."""
+    """Twin of `reference.cross_entropy_backward`. A warp for each row; each block sums the labels' weights."""
     return _rows("cross_entropy_backward", p, *_labels(p, t, class_weights, label_smoothing))
 
 
 def squared_error_forward(y: Array, t: Array) -> Array:
-    """Twin: reference.squared_error_forward. Each block sums a part in float64, and one block then joins the parts."""
+    """Twin of `reference.squared_error_forward`. Each block sums a part in float64, and one block then joins the parts."""
     xp = get_array_module(y, t)
     y, t, loss = xp.ascontiguousarray(y), xp.ascontiguousarray(t, y.dtype), xp.empty(1, y.dtype)
     parts = xp.empty(min(1024, blocks(y.size, 4 * 256)), np.float64)
@@ -64,7 +64,7 @@ def squared_error_forward(y: Array, t: Array) -> Array:
 
 
 def squared_error_backward(y: Array, t: Array) -> Array:
-    """Twin: reference.squared_error_backward. A thread an element."""
+    """Twin of `reference.squared_error_backward`. A thread an element."""
     xp = get_array_module(y, t)
     y, t, dy = xp.ascontiguousarray(y), xp.ascontiguousarray(t, y.dtype), xp.empty(y.shape, y.dtype)
     launch("loss", "squared_error_backward", blocks(y.size, 256), 256, y, t, dy, np.int64(y.size), dtype=y.dtype)

@@ -15,7 +15,7 @@ PARTS = 1024  # blocks that share a sum, in all channels together
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
-    """Twin of `reference.batch_norm_statistics`. Blocks measure some planes of a channel in one pass, then these are joined."""
+    """Twin of `reference.batch_norm_statistics`. Blocks measure planes in one pass; then these are joined."""
     xp, (n, c, *_) = get_array_module(x), x.shape
     x, parts = xp.ascontiguousarray(x), _parts(n, c)
     moments = xp.empty((3, c, parts), np.float64)
@@ -57,7 +57,7 @@ def batch_norm_forward(x: Array, mean: Array, variance: Array, weight: Array, bi
 def batch_norm_backward(
     dy: Array, x: Array, mean: Array, variance: Array, weight: Array, eps: float, batch_statistics: bool = True
 ) -> tuple[Array, Array, Array]:
-    """Twin of `reference.batch_norm_backward`. Both sums in one pass; then dx is affine in dy and x, a block for each plane."""
+    """Twin of `reference.batch_norm_backward`. One pass for both sums; then dx is affine in dy and x."""
     xp, (n, c, *_) = get_array_module(x), x.shape
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
     count = x.size // c if batch_statistics else 0

@@ -26,7 +26,7 @@ def max_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding = (0
 def max_pool2d_backward(
     dy: Array, argmax: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
 ) -> Array:
-    """Twin of `reference.max_pool2d_backward`. A thread for each pixel of dx gathers from the windows that hold it."""
+    """Twin of `reference.max_pool2d_backward`. A thread for each pixel gathers from the windows that hold it."""
     xp = get_array_module(dy)
     dy, argmax = xp.ascontiguousarray(dy), xp.ascontiguousarray(argmax)
     argmax = argmax if argmax.dtype == np.uint8 else argmax.astype(np.int32, copy=False)
@@ -45,7 +45,7 @@ def average_pool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding 
 def average_pool2d_backward(
     dy: Array, input_shape: tuple[int, ...], pool: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0)
 ) -> Array:
-    """Twin of `reference.average_pool2d_backward`. A thread for each pixel of dx gathers from the windows that hold it."""
+    """Twin of `reference.average_pool2d_backward`. A thread for each pixel gathers from the windows that hold it."""
     xp = get_array_module(dy)
     dy, dx = xp.ascontiguousarray(dy), xp.empty(input_shape, dy.dtype)
     _launch("average_backward", (dy, dx), dx.shape, dx, pool, stride, padding)

@@ -52,7 +52,7 @@ extern "C" __global__ void softmax_backward(const real* dy, const real* y, real*
         dx[start + k] = y[start + k] * (dy[start + k] - sum);
 }
 
-extern "C" __global__ void log_softmax_forward(const real* x, real least, real* y, int rows, int classes)
+extern "C" __global__ void log_softmax_forward(const real* x, real* y, int rows, int classes)
 {
     if (ROW >= rows)
         return;
