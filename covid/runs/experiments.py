@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from covid.runs import train
 from covid.config import Config, preset
 from covid.errors import DataError
+from covid.runs import train
 from covid.runs.run import Run, read_json, write_json
 from covid.tables import percent
 
@@ -85,8 +85,11 @@ def _run(config: Config, folder: Path, cache: Path, device: str) -> Run:
 
 def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean, standard deviation and each run's value of what several runs measured (None where nothing was counted)."""
-    summary: dict[str, Any] = {"runs": len(results), "classes": results[0]["classes"],
-                               **{name: _spread([r[name] for r in results]) for name in OVERALL}}
+    summary: dict[str, Any] = {
+        "runs": len(results),
+        "classes": results[0]["classes"],
+        **{name: _spread([r[name] for r in results]) for name in OVERALL},
+    }
     summary["per_class"] = {
         label: {name: _spread([r["per_class"][label][name] for r in results]) for name in PER_CLASS}
         for label in results[0]["classes"]
@@ -96,15 +99,19 @@ def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any]:
     counted = [value for value in values if value is not None]
-    return {"mean": statistics.fmean(counted) if counted else None,
-            "sd": statistics.stdev(counted) if len(counted) > 1 else None, "values": list(values)}
+    return {
+        "mean": statistics.fmean(counted) if counted else None,
+        "sd": statistics.stdev(counted) if len(counted) > 1 else None,
+        "values": list(values),
+    }
 
 
 def format_summary(summary: dict[str, Any]) -> str:
     """The summary as a table for the terminal, in percent: mean ± standard deviation, then each run."""
     rows = [("overall accuracy", summary["accuracy"]), ("balanced accuracy", summary["balanced_accuracy"])]
-    rows += [(f"{label} {name}", spread) for label, values in summary["per_class"].items()
-             for name, spread in values.items()]
+    rows += [
+        (f"{label} {name}", spread) for label, values in summary["per_class"].items() for name, spread in values.items()
+    ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'':{width}}  {'mean':>5} ± {'sd':>4}   each of {summary['runs']} runs"]
     for name, spread in rows:

@@ -33,8 +33,15 @@ class Predictions:
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
         """The films that a mask or an array of positions chooses."""
-        return Predictions(self.classes, self.paths[chosen], self.patients[chosen], self.sources[chosen],
-                           self.splits[chosen], self.targets[chosen], self.probabilities[chosen])
+        return Predictions(
+            self.classes,
+            self.paths[chosen],
+            self.patients[chosen],
+            self.sources[chosen],
+            self.splits[chosen],
+            self.targets[chosen],
+            self.probabilities[chosen],
+        )
 
     def of(self, split: str) -> Predictions:
         """The films of one split."""
@@ -48,12 +55,20 @@ class Predictions:
     @classmethod
     def of_films(cls, films: Sequence[Film], classes: Sequence[str], probabilities: NDArray[np.float64]) -> Predictions:
         """The table of films and their probabilities (N, K), row by row."""
+
         def column(name: str) -> NDArray[np.str_]:
             return np.array([getattr(film, name) for film in films], dtype=str)
 
         targets = np.array([list(classes).index(film.label) for film in films], dtype=np.int64)
-        return cls(tuple(classes), column("path"), column("patient"), column("source"), column("split"), targets,
-                   np.asarray(probabilities, dtype=np.float64))
+        return cls(
+            tuple(classes),
+            column("path"),
+            column("patient"),
+            column("source"),
+            column("split"),
+            targets,
+            np.asarray(probabilities, dtype=np.float64),
+        )
 
     def write(self, path: Path) -> None:
         """Write predictions.csv."""
@@ -61,8 +76,16 @@ class Predictions:
             writer = csv.writer(file)
             writer.writerow([*COLUMNS, *(f"p {name}" for name in self.classes)])
             for i, target in enumerate(self.targets):
-                writer.writerow([self.paths[i], self.patients[i], self.sources[i], self.splits[i],
-                                 self.classes[target], *(f"{p:.9g}" for p in self.probabilities[i])])
+                writer.writerow(
+                    [
+                        self.paths[i],
+                        self.patients[i],
+                        self.sources[i],
+                        self.splits[i],
+                        self.classes[target],
+                        *(f"{p:.9g}" for p in self.probabilities[i]),
+                    ]
+                )
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
@@ -70,9 +93,9 @@ class Predictions:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 header, *rows = csv.reader(file)
-            if tuple(header[:len(COLUMNS)]) != COLUMNS:
+            if tuple(header[: len(COLUMNS)]) != COLUMNS:
                 raise ValueError(f"its columns are {header}, not {', '.join(COLUMNS)} …")
-            classes = tuple(name.removeprefix("p ") for name in header[len(COLUMNS):])
+            classes = tuple(name.removeprefix("p ") for name in header[len(COLUMNS) :])
             columns = [np.array(column, dtype=str) for column in zip(*rows, strict=True)]
             targets = np.array([classes.index(name) for name in columns[4]], dtype=np.int64)
             probabilities = np.stack([column.astype(np.float64) for column in columns[5:]], axis=1)

@@ -8,19 +8,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from covid.runs import experiments
-from covid.figures.audit_charts import covering_sheet, perturbation_chart
 from covid.audit.audit_data import audit_data, format_data_audit
 from covid.audit.audit_run import audit_run, example_films, format_run_audit
-from covid.runs.experiments import EXPERIMENTS
+from covid.figures.audit_charts import covering_sheet, perturbation_chart
 from covid.report import files
+from covid.runs import experiments
+from covid.runs.experiments import EXPERIMENTS
 from covid.runs.run import Run, write_json
 
 AUDITED = ("patient", "strong")
 
 
-def reproduce(data: Path, folder: Path, cache: Path, device: str = "cpu", *, names: Sequence[str] = (),
-              quick: bool = False, **changes: Any) -> list[Path]:
+def reproduce(
+    data: Path,
+    folder: Path,
+    cache: Path,
+    device: str = "cpu",
+    *,
+    names: Sequence[str] = (),
+    quick: bool = False,
+    **changes: Any,
+) -> list[Path]:
     """Run the experiments on the films in `data`, audit them, and write the report into `folder`.
 
     What is finished is kept, so an interrupted call, or one with other `names`, can be repeated. With `quick` each

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import tinycnn as tc
-from covid.data.collect import Film, read_manifest
 from covid.config import Config
+from covid.data.collect import Film, read_manifest
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
 from tinycnn import backend
@@ -90,8 +90,10 @@ class Run:
     def write_environment(self, training_seconds: float) -> None:
         """Write environment.json: the command, the versions, the machine, and how long the training took."""
         command = shlex.join(["covid", *sys.argv[1:]])
-        write_json(self.environment_file,
-                    {"command": command, "training_seconds": round(training_seconds, 1), **backend.describe()})
+        write_json(
+            self.environment_file,
+            {"command": command, "training_seconds": round(training_seconds, 1), **backend.describe()},
+        )
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 
 import tinycnn as tc
-from covid.models import alexnet
-from covid.figures import charts
+from covid.config import Config
 from covid.data import collect, phantom
-from covid.evaluation import evaluate, metrics
 from covid.data.augment import Augmentation
 from covid.data.collect import Film
-from covid.config import Config
-from covid.errors import DataError
-from covid.models.paper import paper_network
 from covid.data.preprocess import Settings, pixel_cache
-from covid.runs.run import Run
 from covid.data.split import split
+from covid.errors import DataError
+from covid.evaluation import evaluate, metrics
+from covid.figures import charts
+from covid.models import alexnet
+from covid.models.paper import paper_network
 from covid.models.pooled import strong_network
+from covid.runs.run import Run
 from tinycnn.schedules import Schedule
 
 
@@ -32,13 +32,17 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     films = collect.collect(root)
     classes = collect.class_names(films)
     if len(classes) < 2:
-        raise DataError(f"training needs at least two classes, but {root} has usable films of {classes}; what was "
-                        f"found:\n{collect.summary(films)}")
+        raise DataError(
+            f"training needs at least two classes, but {root} has usable films of {classes}; what was "
+            f"found:\n{collect.summary(films)}"
+        )
     films = split(films, config.split, seed=config.seed if config.split_seed is None else config.split_seed)
     trained = sum(film.split == "train" for film in films)
     if trained < config.batch_size:
-        raise DataError(f"the {trained} training films do not fill a batch of {config.batch_size}: give more films, or "
-                        "a smaller --batch-size")
+        raise DataError(
+            f"the {trained} training films do not fill a batch of {config.batch_size}: give more films, or "
+            "a smaller --batch-size"
+        )
     config = dataclasses.replace(config, classes=tuple(classes))
     net = build_network(config)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +61,16 @@ def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
     return _train(run, config, net, run.films(), data_root(config, cache), cache, device, checkpoint if begun else None)
 
 
-def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], root: Path, cache: Path, device: str,
-           checkpoint: Path | None) -> Run:
+def _train(
+    run: Run,
+    config: Config,
+    net: tc.Sequential,
+    films: Sequence[Film],
+    root: Path,
+    cache: Path,
+    device: str,
+    checkpoint: Path | None,
+) -> Run:
     print(f"films in {root}:\n{collect.summary(films)}\n")
     data = datasets(films, config, root, cache)
     validation = "validation"
@@ -66,10 +78,16 @@ def _train(run: Run, config: Config, net: tc.Sequential, films: Sequence[Film], 
         validation = "test"
         print("As in the paper, one hold-out serves for validation and test: the test accuracy is too good.\n")
     trainer = tc.Trainer(
-        net.to(device), optimizer(config), schedule(config),
+        net.to(device),
+        optimizer(config),
+        schedule(config),
         [tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
-        batch_size=config.batch_size, balanced=config.balanced, augment=Augmentation() if config.augment else None,
-        batch_norm=config.batch_norm, validation_statistics=config.validation_statistics, seed=config.seed,
+        batch_size=config.batch_size,
+        balanced=config.balanced,
+        augment=Augmentation() if config.augment else None,
+        batch_norm=config.batch_norm,
+        validation_statistics=config.validation_statistics,
+        seed=config.seed,
     )
     if checkpoint:
         trainer.resume(checkpoint)

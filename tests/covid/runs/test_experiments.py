@@ -5,10 +5,10 @@ import statistics
 
 import pytest
 
-from covid.runs import experiments
 from covid.cli import main
 from covid.config import Config, preset
 from covid.errors import DataError
+from covid.runs import experiments
 
 TINY = {"size": 48, "phantoms": 15, "batch_size": 8, "epochs": 1}
 
@@ -24,8 +24,12 @@ def test_every_experiment_names_a_preset_and_settings_that_exist():
 
 def test_summary_by_hand():
     def result(accuracy, precision):
-        return {"classes": ["sick"], "accuracy": accuracy, "balanced_accuracy": accuracy,
-                "per_class": {"sick": {"precision": precision, "sensitivity": 0.5, "specificity": 1.0}}}
+        return {
+            "classes": ["sick"],
+            "accuracy": accuracy,
+            "balanced_accuracy": accuracy,
+            "per_class": {"sick": {"precision": precision, "sensitivity": 0.5, "specificity": 1.0}},
+        }
 
     summary = experiments.summarize([result(0.9, None), result(0.7, 0.4), result(0.8, 0.6)])
     assert summary["runs"] == 3
@@ -41,8 +45,16 @@ def test_one_run_has_no_spread():
 
 
 def test_seeds_are_trained_once_and_gone_on_with(tmp_path, capsys):
-    arguments = ["train", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "runs"), "--split-seed", "7",
-                 *(f"--{name.replace('_', '-')}={value}" for name, value in TINY.items())]
+    arguments = [
+        "train",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "runs"),
+        "--split-seed",
+        "7",
+        *(f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()),
+    ]
     assert main([*arguments, "--seeds", "1"]) == 0
     first = (tmp_path / "runs/seed-0/last.safetensors").read_bytes()
     assert main([*arguments, "--seeds", "2"]) == 0

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from covid.data import phantom
 from covid.cli import main
+from covid.data import phantom
 from covid.runs.reproduce import reproduce
 from covid.runs.run import Run
 
@@ -65,14 +65,17 @@ def test_auditing_films(films, tmp_path, capsys):
     assert "perceptual" in capsys.readouterr().out and (tmp_path / "audit/audit.json").is_file()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["audit"], "covid audit RUN"),
-    (["audit", "somewhere", "--data", "films"], "covid audit RUN"),
-    (["report", "nowhere"], "nowhere is no run folder"),
-    (["compare", "nowhere", "there"], "nowhere is no run folder"),
-    (["reproduce", "--out", "x"], "give their folder with --data"),
-    (["reproduce", "--data", "nowhere", "--out", "x"], "nowhere is not a folder"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["audit"], "covid audit RUN"),
+        (["audit", "somewhere", "--data", "films"], "covid audit RUN"),
+        (["report", "nowhere"], "nowhere is no run folder"),
+        (["compare", "nowhere", "there"], "nowhere is no run folder"),
+        (["reproduce", "--out", "x"], "give their folder with --data"),
+        (["reproduce", "--data", "nowhere", "--out", "x"], "nowhere is not a folder"),
+    ],
+)
 def test_errors(arguments, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COVID_DATA", raising=False)
