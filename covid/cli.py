@@ -254,7 +254,7 @@ def _device(options: argparse.Namespace) -> str:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from covid.runs import experiments, train
+    from covid import experiments, pipeline
 
     settings = {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}
     device = _device(options)
@@ -263,12 +263,12 @@ def _train(options: argparse.Namespace) -> int:
         if given or options.out:
             flag = (given or ["out"])[0].replace("_", "-")
             raise DataError(f"--resume goes on with the run's own settings: leave out --{flag}")
-        folder = train.resume(options.resume, options.cache, device).folder
+        folder = pipeline.resume(options.resume, options.cache, device).folder
     else:
         config = _config(options, settings)
         folder = options.out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
         if options.seeds is None:
-            train.start(config, folder, options.cache, device)
+            pipeline.start(config, folder, options.cache, device)
         else:
             experiments.run_all(experiments.seeded(config, options.seeds), folder, options.cache, device)
             print(f"\n{experiments.format_summary(experiments.read_summary(folder))}")
@@ -288,7 +288,8 @@ def _config(options: argparse.Namespace, settings: dict[str, Any]) -> Config:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from covid.data import collect
+    from covid import pipeline
+    from covid.data import manifest
     from covid.evaluation import evaluate, metrics
     from covid.evaluation.measure import measure
     from covid.runs.run import Run
@@ -297,11 +298,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     net = run.network(options.weights, _device(options))
     if options.data:
         table, films = evaluate.on_folder(run, net, options.data, options.cache, _names(options.map))
-        result, heading = measure(table), f"films in {options.data}:\n{collect.summary(films)}\n"
+        result, heading = measure(table), f"films in {options.data}:\n{manifest.summary(films)}\n"
     elif options.map:
         raise DataError("--map renames the classes of another folder: give that folder with --data")
     elif options.weights == "last":
-        result, heading = evaluate.measured(run, net, options.cache), f"test films of {run.folder}:"
+        result, heading = pipeline.measured(run, net, options.cache), f"test films of {run.folder}:"
     else:
         result, heading = measure(evaluate.on_own_films(run, net, options.cache)), f"test films of {run.folder}:"
     if options.json:
@@ -355,8 +356,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from covid import reproduce
     from covid.audit import audit_data, audit_run
-    from covid.runs import reproduce
     from covid.runs.run import Run
 
     if (options.run is None) == (options.data is None):
@@ -393,7 +394,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from covid.runs.reproduce import reproduce
+    from covid.reproduce import reproduce
 
     if not options.data:
         raise DataError("the experiments need the films: give their folder with --data")

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from covid.audit.image_features import Cues, read_cues
-from covid.data.collect import SPLITS, Film, class_names, collect
+from covid.data.collect import collect
 from covid.data.duplicates import MAX_DISTANCE, MIN_CORRELATION, Pair, exact_duplicates, near_duplicates
+from covid.data.manifest import SPLITS, Film, class_names
 from covid.data.split import split
 from covid.errors import DataError
 from covid.tables import text_table

@@ -15,7 +15,7 @@ from covid.audit.perturbations import UNTOUCHED, Films, perturbations
 from covid.audit.shortcut_baseline import FILE_CUES, PIXEL_CUES, LinearClassifier, file_features, pixel_features
 from covid.errors import DataError
 from covid.evaluation.metrics import confusion_matrix, metrics
-from covid.runs import train
+from covid.runs import pixels
 from covid.runs.run import Run
 from covid.tables import text_table
 from tinycnn.training.progress import Progress
@@ -40,11 +40,11 @@ def audit_run(
     >>> print(format_run_audit(audit_run(Run.open("runs/first"), Path("cache"))))  # doctest: +SKIP
     """
     config, films = run.config(), run.films()
-    root = train.data_root(config, cache)
+    root = pixels.data_root(config, cache)
     if not root.is_dir():
         raise DataError(f"the run's films are not in {root} any more: put them back, or train again")
     net = run.network(weights, device)
-    data = train.datasets(films, config, root, cache)
+    data = pixels.datasets(films, config, root, cache)
     used = [film for side in ("train", "test") for film in films if film.split == side]
     n = len(data["train"])
     cues = file_features(read_cues(root, used, workers=workers))
@@ -67,7 +67,7 @@ def audit_run(
 def example_films(run: Run, cache: Path) -> dict[str, Films]:
     """One untouched test film of each class, (C, H, W), to show what the coverings hide."""
     config = run.config()
-    test = train.datasets(run.films(), config, train.data_root(config, cache), cache)["test"]
+    test = pixels.datasets(run.films(), config, pixels.data_root(config, cache), cache)["test"]
     first = {
         name: int(np.flatnonzero(test.labels == i)[0])
         for i, name in enumerate(config.classes)

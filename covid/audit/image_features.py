@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid.data.collect import Film
 from covid.data.duplicates import perceptual_hash, thumbnail
+from covid.data.manifest import Film
 from covid.data.preprocess import read_grey
 
 BORDER = 0.08  # how wide the border is, as a share of the film's width and height

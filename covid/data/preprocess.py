@@ -12,16 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from covid.data.manifest import Film
 from covid.errors import DataError
-
-if TYPE_CHECKING:
-    from covid.data.collect import Film
 
 Grey = NDArray[np.uint8] | NDArray[np.float32]
 _VERSION = 1  # raise it when the same film and settings give other pixels: old caches are then left alone

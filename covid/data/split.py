@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from covid.data.collect import SPLITS, Film, class_names
+from covid.data.manifest import SPLITS, Film, class_names
 from covid.errors import DataError
 
 HOW = ("patient", "paper", "pre")

@@ -9,10 +9,9 @@ import numpy as np
 from covid.errors import DataError
 from covid.evaluation.measure import compare
 from covid.evaluation.metrics import confusion_matrix, metrics
-from covid.report.document import interval, points
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run
-from covid.tables import percent, text_table
+from covid.tables import interval, percent, points, text_table
 
 _FIGURES = ("precision", "sensitivity")
 

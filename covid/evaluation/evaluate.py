@@ -5,43 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import tinycnn as tc
 from covid.config import Config
-from covid.data import collect
-from covid.data.collect import Film
+from covid.data import collect, manifest
+from covid.data.manifest import Film
 from covid.data.preprocess import Settings, preprocess, read_grey
 from covid.errors import DataError
-from covid.evaluation.measure import measure
-from covid.figures import charts
-from covid.runs import train
+from covid.runs.pixels import data_root, pixels, readable
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run
 from tinycnn import backend
 
 
-def measured(run: Run, net: tc.Sequential, cache: Path) -> dict[str, Any]:
-    """Measure a run's network on the run's own films; writes predictions.csv, metrics.json and confusion.png."""
-    table = on_own_films(run, net, cache)
-    table.write(run.predictions_file)
-    result = measure(table)
-    run.write_metrics(result)
-    charts.confusion_chart(result["confusion"], result["classes"], run.confusion_picture)
-    return result
-
-
 def on_own_films(run: Run, net: tc.Sequential, cache: Path) -> Predictions:
     """What a network says of a run's validation and test films."""
     config = run.config()
-    root = train.data_root(config, cache)
+    root = data_root(config, cache)
     if not root.is_dir():
         raise DataError(f"the run's films are not in {root} any more: give their folder with --data")
-    films = train.readable(run.films())
+    films = readable(run.films())
     rows = [row for row, film in enumerate(films) if film.split in ("validation", "test")]
-    return _predictions(net, [films[row] for row in rows], train.images(films, config, root, cache), rows, config)
+    return _predictions(net, [films[row] for row in rows], pixels(films, config, root, cache), rows, config)
 
 
 def on_folder(
@@ -72,10 +59,10 @@ def on_folder(
     kept = [film for film in films if film.split]
     if not kept:
         raise DataError(
-            f"no film of {root} is left to evaluate:\n{collect.summary(films)}\nThe network's classes are "
+            f"no film of {root} is left to evaluate:\n{manifest.summary(films)}\nThe network's classes are "
             f"{', '.join(config.classes)}: give other names as --map FOLDER=CLASS"
         )
-    x = train.images(kept, config, root, cache)
+    x = pixels(kept, config, root, cache)
     return _predictions(net, kept, x, range(len(kept)), config, groups), films
 
 

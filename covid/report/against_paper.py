@@ -8,7 +8,7 @@ from typing import Any
 
 from covid import paper
 from covid.config import Config
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.evaluation.intervals import wilson
 from covid.paper import Share
 

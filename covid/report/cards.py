@@ -10,13 +10,13 @@ from typing import Any
 
 from covid import paper
 from covid.config import Config
-from covid.data.collect import SPLITS, Film
+from covid.data.manifest import SPLITS, Film
 from covid.report.against_paper import network_name
 from covid.report.data import films_table, left_out
-from covid.report.document import Table, interval
+from covid.report.document import Table
 from covid.report.render import markdown_table
 from covid.runs.run import Run
-from covid.tables import percent
+from covid.tables import interval, percent
 
 NOT_GIVEN = "not given"
 

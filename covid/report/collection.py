@@ -12,14 +12,14 @@ import numpy as np
 from covid import paper
 from covid.errors import DataError
 from covid.evaluation.compare import compare_runs, p_value, verdict
+from covid.experiments import EXPERIMENTS, summarize
 from covid.report import points
 from covid.report.against_paper import Comparison, comparisons, validation_accuracies
-from covid.report.content import audit_parts, points_tables, read_history
-from covid.report.document import Bullets, Links, Part, Report, Section, Table, interval, table
-from covid.report.document import points as in_points
-from covid.runs.experiments import EXPERIMENTS, summarize
+from covid.report.content import audit_parts, points_tables
+from covid.report.document import Bullets, Links, Part, Report, Section, Table, table
 from covid.runs.run import Run, read_json
-from covid.tables import percent
+from covid.tables import interval, percent
+from covid.tables import points as in_points
 
 Runs = Mapping[str, Sequence[Run]]
 Compared = Mapping[str, Sequence[Sequence[Comparison]]]  # experiment → run → the paper's figures
@@ -63,7 +63,7 @@ def finished(folder: Path) -> list[Run]:
 
 
 def _compared(run: Run) -> list[Comparison]:
-    return comparisons(run.config(), run.films(), run.metrics(), read_history(run.history_file))
+    return comparisons(run.config(), run.films(), run.metrics(), run.history())
 
 
 def _pair(runs: Runs, a: str, b: str) -> dict[str, Any] | str:
@@ -201,10 +201,7 @@ def _table_4(runs: Runs) -> Table:
         **{epoch: ("pre", share) for epoch, share in paper.TABLE_4_PRE.items()},
         **{epoch: ("paper", share) for epoch, share in paper.TABLE_4_FULL.items()},
     }
-    measured = {
-        name: validation_accuracies(read_history(of_name[0].history_file)) if of_name else {}
-        for name, of_name in runs.items()
-    }
+    measured = {name: validation_accuracies(of_name[0].history()) if of_name else {} for name, of_name in runs.items()}
     rows = [
         [
             f"{epoch}",
@@ -327,7 +324,7 @@ _MEANING = (
 def _chain(runs: Runs) -> list[tuple[str, float | None]]:
     """The steps of `points.chain`, each the mean over the runs; None where a run has none."""
     chains = [
-        points.chain((a.predictions(), a.films(), read_history(a.history_file)), b.predictions())
+        points.chain((a.predictions(), a.films(), a.history()), b.predictions())
         for a, b in zip(runs["paper"], runs["patient"], strict=False)
     ]
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,18 +9,18 @@ from typing import Any
 
 from covid import paper
 from covid.config import Config
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.errors import DataError
 from covid.report import pictures, points
 from covid.report.against_paper import Comparison, comparisons, differences, network_name, no_match
 from covid.report.cards import licences, limits
 from covid.report.data import films_table, left_out
-from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, interval, table
-from covid.report.document import points as in_points
+from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, table
 from covid.report.settings import further_settings, same_as_table_1, table_1, table_2
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run, read_json
-from covid.tables import percent
+from covid.tables import interval, percent
+from covid.tables import points as in_points
 
 
 def content(run: Run, cache: Path) -> Report:
@@ -29,7 +28,7 @@ def content(run: Run, cache: Path) -> Report:
     config, films, metrics = run.config(), run.films(), run.metrics()
     if "bootstrap" not in metrics:
         raise DataError(f"{run.metrics_file} is of an earlier version: covid evaluate {run.folder} writes it again")
-    predictions, history = run.predictions(), read_history(run.history_file)
+    predictions, history = run.predictions(), run.history()
     compared = comparisons(config, films, metrics, history)
     sections = [
         Section("Summary", _summary(run, config, films, metrics, compared)),
@@ -55,20 +54,6 @@ def _name(folder: Path) -> str:
     """A run folder's name; one of several seeds is called after the folder that it is in, too."""
     folder = folder.resolve()
     return f"Run {folder.parent.name}/{folder.name}" if folder.name.startswith("seed-") else f"Run {folder.name}"
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of history.csv, with None for what was not measured. Raises DataError when it is missing or damaged."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
-            ]
-        if not rows:
-            raise ValueError("it has no rows")
-        return [{**row, "epoch": int(row["epoch"] or 0), "iteration": int(row["iteration"] or 0)} for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error}): restore it, or train again") from error
 
 
 def environment(run: Run) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from covid.data.collect import SPLITS, Film, reason_kind
+from covid.data.manifest import SPLITS, Film, reason_kind
 from covid.report.document import Table, table
 
 

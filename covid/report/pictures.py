@@ -13,14 +13,14 @@ from PIL import Image, ImageOps
 
 from covid import paper
 from covid.config import Config
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.data.preprocess import Settings, preprocess, read_grey
 from covid.evaluation.measure import class_curves
 from covid.figures import audit_charts, charts, curve_charts
 from covid.figures.canvas import OVERSAMPLING, WIDTH, Canvas, shorten
 from covid.report.against_paper import Comparison, History
 from covid.report.document import Figure
-from covid.runs import train
+from covid.runs import pixels
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run
 from covid.tables import percent
@@ -163,7 +163,7 @@ def perturbations(audit: Mapping[str, Any], name: str) -> Figure:
 
 def _read(config: Config, films: Sequence[Film], cache: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """The films' pixels (H, W) as they are, and as the network sees them."""
-    root, settings = train.data_root(config, cache), Settings(size=(config.size, config.size), clahe=config.clahe)
+    root, settings = pixels.data_root(config, cache), Settings(size=(config.size, config.size), clahe=config.clahe)
     greys: list[NDArray[Any]] = [read_grey(root / film.path) for film in films]
     return greys, [preprocess(grey, settings) for grey in greys]
 

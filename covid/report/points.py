@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.evaluation.intervals import wilson
 from covid.report.against_paper import History, validation_accuracies
 from covid.runs.predictions import Predictions

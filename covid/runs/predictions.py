@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.errors import DataError
 
 COLUMNS = ("path", "patient", "source", "split", "class")  # then a probability for each class, headed "p CLASS"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shlex
@@ -11,7 +12,7 @@ from typing import Any
 
 import tinycnn as tc
 from covid.config import Config
-from covid.data.collect import Film, read_manifest
+from covid.data.manifest import Film, read_manifest
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
 from tinycnn import backend
@@ -82,6 +83,19 @@ class Run:
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
         write_json(self.metrics_file, metrics)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The rows of history.csv, with None for what was not measured; DataError when it is missing or damaged."""
+        try:
+            with self.history_file.open(newline="", encoding="utf-8") as file:
+                rows = [
+                    {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+                ]
+            if not rows:
+                raise ValueError("it has no rows")
+            return [{**row, "epoch": int(row["epoch"] or 0), "iteration": int(row["iteration"] or 0)} for row in rows]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.history_file} cannot be read ({error}): restore it, or train again") from error
 
     def environment(self) -> dict[str, Any]:
         """Where and how it was trained."""

@@ -1,4 +1,4 @@
-"""From films to a trained network and its test: what `covid train` does, step by step."""
+"""From image files to trained weights: collect, split, prepare the pixels, and train into a run folder."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import tinycnn as tc
 from covid.config import Config
-from covid.data import collect, phantom
+from covid.data import collect, manifest
 from covid.data.augment import Augmentation
-from covid.data.collect import Film
-from covid.data.preprocess import Settings, pixel_cache
+from covid.data.manifest import Film
 from covid.data.split import split
 from covid.errors import DataError
-from covid.evaluation import evaluate, metrics
-from covid.figures import charts
 from covid.models import alexnet
 from covid.models.paper import paper_network
 from covid.models.pooled import strong_network
+from covid.runs.pixels import data_root, datasets
 from covid.runs.run import Run
 from tinycnn.schedules import Schedule
 
@@ -30,11 +26,11 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     run = Run.new(folder)
     root = data_root(config, cache)
     films = collect.collect(root)
-    classes = collect.class_names(films)
+    classes = manifest.class_names(films)
     if len(classes) < 2:
         raise DataError(
             f"training needs at least two classes, but {root} has usable films of {classes}; what was "
-            f"found:\n{collect.summary(films)}"
+            f"found:\n{manifest.summary(films)}"
         )
     films = split(films, config.split, seed=config.seed if config.split_seed is None else config.split_seed)
     trained = sum(film.split == "train" for film in films)
@@ -46,7 +42,7 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     config = dataclasses.replace(config, classes=tuple(classes))
     net = build_network(config)
     run.folder.mkdir(parents=True, exist_ok=True)
-    collect.write_manifest(run.manifest_file, films)
+    manifest.write_manifest(run.manifest_file, films)
     config.write(run.config_file)
     return _train(run, config, net, films, root, cache, device, checkpoint=None)
 
@@ -71,7 +67,7 @@ def _train(
     device: str,
     checkpoint: Path | None,
 ) -> Run:
-    print(f"films in {root}:\n{collect.summary(films)}\n")
+    print(f"films in {root}:\n{manifest.summary(films)}\n")
     data = datasets(films, config, root, cache)
     validation = "validation"
     if config.split != "patient":
@@ -92,10 +88,7 @@ def _train(
     if checkpoint:
         trainer.resume(checkpoint)
     trainer.fit(data["train"], data[validation], epochs=config.epochs)
-    charts.training_chart(trainer.history, run.training_picture)
     run.write_environment(trainer.seconds)
-    result = evaluate.measured(run, net, cache)
-    print(f"\ntest films ({config.split} split):\n{metrics.format_metrics(result)}")
     return run
 
 
@@ -113,15 +106,6 @@ def schedule(config: Config) -> Schedule:
     return tc.PiecewiseSchedule(config.drop_factor, config.drop_period)
 
 
-def data_root(config: Config, cache: Path) -> Path:
-    """The folder with the films; phantoms are drawn into the cache folder when there is no data."""
-    if config.data:
-        return Path(config.data)
-    folder = cache / f"phantoms-{phantom.VERSION}-{config.phantoms}-{config.size}-{config.seed}"
-    phantom.write_phantoms(folder, config.phantoms, config.seed, config.size)
-    return folder
-
-
 def build_network(config: Config) -> tc.Sequential:
     """The network that `config` asks for, with random weights, or with those of AlexNet that it names."""
     if config.weights and config.network != "alexnet":
@@ -136,24 +120,3 @@ def build_network(config: Config) -> tc.Sequential:
             print(alexnet.load_weights(net, tensors), "\n")
         return net
     return paper_network(**shape, padding=config.padding, variant=config.variant, mean_of=config.mean_of)
-
-
-def datasets(films: Sequence[Film], config: Config, root: Path, cache: Path) -> dict[str, tc.Dataset]:
-    """Each split's films as a Dataset of pixels 0 … 255, from one memory-mapped file."""
-    films = readable(films)
-    x = images(films, config, root, cache)
-    t = np.array([config.classes.index(film.label) if film.split else -1 for film in films])
-    sides = np.array([film.split for film in films])
-    return {side: tc.Dataset(x, t, np.flatnonzero(sides == side)) for side in collect.SPLITS}
-
-
-def readable(films: Sequence[Film]) -> list[Film]:
-    """The films whose file could be read, those left out of the split too: then all splits share one cache."""
-    return [film for film in films if film.sha256]
-
-
-def images(films: Sequence[Film], config: Config, root: Path, cache: Path) -> np.ndarray:
-    """The films' pixels (N, channels, H, W) uint8; grey repeated for every channel, without copying."""
-    settings = Settings(size=(config.size, config.size), clahe=config.clahe)
-    pixels = pixel_cache(root, films, settings, cache)
-    return np.broadcast_to(pixels[:, None], (len(pixels), config.channels, *pixels.shape[1:]))

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tinycnn as tc
 from covid.cli import NOTICE, main
-from covid.data.collect import read_manifest
+from covid.data.manifest import read_manifest
 
 SMALL = ["--size", "64", "--phantoms", "24", "--batch-size", "16", "--epochs", "2", "--seed", "3"]
 

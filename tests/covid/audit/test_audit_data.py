@@ -9,8 +9,9 @@ from scipy.stats import chi2_contingency
 
 from covid.audit.audit_data import association, audit_data, cue_table, format_data_audit
 from covid.audit.image_features import film_cues, frame, letter_boxes
-from covid.data.collect import Film, collect
+from covid.data.collect import collect
 from covid.data.duplicates import exact_duplicates, near_duplicates, perceptual_hash, thumbnail
+from covid.data.manifest import Film
 from covid.data.phantom import CLASSES, phantom
 from covid.errors import DataError
 

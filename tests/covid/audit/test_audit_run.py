@@ -6,6 +6,7 @@ from PIL import Image
 from scipy.ndimage import shift as scipy_shift
 
 import tinycnn as tc
+from covid import pipeline
 from covid.audit import perturbations as change
 from covid.audit.audit_run import audit_network, audit_run, example_films, format_run_audit, verdict
 from covid.audit.image_features import film_cues, frame
@@ -13,7 +14,6 @@ from covid.audit.shortcut_baseline import FILE_CUES, PIXEL_CUES, LinearClassifie
 from covid.config import Config
 from covid.errors import DataError
 from covid.figures.audit_charts import GAP, ROW, TOP, covering_sheet, perturbation_chart
-from covid.runs import train
 from covid.runs.run import Run
 
 SIDE = 32
@@ -274,7 +274,7 @@ def test_the_verdict_in_degrees():
 def run(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     config = Config(size=64, phantoms=12, epochs=1, batch_size=8)
-    return train.start(config, tmp_path_factory.mktemp("runs") / "run", cache), cache
+    return pipeline.start(config, tmp_path_factory.mktemp("runs") / "run", cache), cache
 
 
 @pytest.fixture(scope="module")

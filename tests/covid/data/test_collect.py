@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid.data.collect import Film, class_names, collect, read_manifest, summary, write_manifest
+from covid.data.collect import collect
+from covid.data.manifest import Film, class_names, read_manifest, summary, write_manifest
 from covid.errors import DataError
 
 RNG = np.random.default_rng(0)

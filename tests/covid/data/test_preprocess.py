@@ -10,7 +10,7 @@ import pytest
 import skimage.exposure
 from PIL import Image
 
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.data.preprocess import Settings, clip_count, pixel_cache, preprocess, read_grey
 from covid.errors import DataError
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covid.data.collect import Film, summary
+from covid.data.manifest import Film, summary
 from covid.data.split import split
 from covid.errors import DataError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from covid.config import preset
-from covid.data.collect import Film, write_manifest
+from covid.data.manifest import Film, write_manifest
 from covid.evaluation.measure import measure
 from covid.models.paper import paper_network
 from covid.report.cards import data_card, licences, model_card

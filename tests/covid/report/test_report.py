@@ -10,18 +10,18 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from covid import pipeline
 from covid.audit.audit_run import audit_run
 from covid.config import preset
 from covid.data.phantom import write_phantoms
 from covid.errors import DataError
 from covid.models.paper import paper_network
 from covid.report.collection import collection
-from covid.report.content import content, read_history
+from covid.report.content import content
 from covid.report.document import Bullets, Links, Report, Section, Table
 from covid.report.files import write, write_collection
 from covid.report.render import markdown_table, to_html, to_markdown
 from covid.report.settings import configuration, table_1
-from covid.runs import train
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run, write_json
 
@@ -55,14 +55,14 @@ def experiments(cache, tmp_path_factory):
             shutil.copy(path, target)
     for split in ("paper", "patient"):
         config = preset("paper", data=str(data), split=split, size=64, epochs=1, batch_size=16)
-        train.start(config, folder / split / "seed-0", cache)
+        pipeline.start(config, folder / split / "seed-0", cache)
     return folder
 
 
 @pytest.fixture(scope="module")
 def phantom_run(cache, tmp_path_factory):
     config = preset("phantom", size=64, phantoms=24, batch_size=16, epochs=2, seed=3)
-    run = train.start(config, tmp_path_factory.mktemp("runs") / "first", cache)
+    run = pipeline.start(config, tmp_path_factory.mktemp("runs") / "first", cache)
     write(run, cache)
     return run
 
@@ -198,7 +198,7 @@ def test_what_is_missing_is_named_and_does_not_fail(experiments, cache, tmp_path
         content(run, cache)
     run.history_file.write_text("epoch\n")
     with pytest.raises(DataError, match=r"history\.csv cannot be read"):
-        read_history(run.history_file)
+        run.history()
 
 
 def test_an_audit_that_was_made_is_in_the_report(experiments, cache, tmp_path):

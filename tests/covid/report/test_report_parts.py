@@ -5,7 +5,7 @@ import pytest
 
 from covid import paper
 from covid.config import preset
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.evaluation.intervals import wilson
 from covid.report import points
 from covid.report.against_paper import Comparison, comparisons

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covid.data.collect import Film
+from covid.data.manifest import Film
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
 

@@ -6,7 +6,7 @@ import pytest
 
 from covid.cli import main
 from covid.data import phantom
-from covid.runs.reproduce import reproduce
+from covid.reproduce import reproduce
 from covid.runs.run import Run
 
 TINY = {"size": 64, "batch_size": 8, "epochs": 1}

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from covid import experiments
 from covid.audit.audit_data import audit_data, format_data_audit
 from covid.audit.audit_run import audit_run, example_films, format_run_audit
+from covid.experiments import EXPERIMENTS
 from covid.figures.audit_charts import covering_sheet, perturbation_chart
 from covid.report import files
-from covid.runs import experiments
-from covid.runs.experiments import EXPERIMENTS
 from covid.runs.run import Run, write_json
 
 AUDITED = ("patient", "strong")

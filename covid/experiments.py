@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from covid import pipeline
 from covid.config import Config, preset
 from covid.errors import DataError
-from covid.runs import train
 from covid.runs.run import Run, read_json, write_json
 from covid.tables import percent
 
@@ -72,7 +72,7 @@ def run_all(runs: Sequence[Config], folder: Path, cache: Path, device: str = "cp
 def _run(config: Config, folder: Path, cache: Path, device: str) -> Run:
     run = Run(folder)
     if not run.config_file.is_file():
-        return train.start(config, folder, cache, device)
+        return pipeline.start(config, folder, cache, device)
     kept = dataclasses.replace(run.config(), classes=())
     if kept != config:
         changed = next(f.name for f in dataclasses.fields(Config) if getattr(kept, f.name) != getattr(config, f.name))
@@ -80,7 +80,7 @@ def _run(config: Config, folder: Path, cache: Path, device: str) -> Run:
     if run.metrics_file.is_file():
         print(f"already trained: {folder}")
         return run
-    return train.resume(folder, cache, device)
+    return pipeline.resume(folder, cache, device)
 
 
 def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,10 +5,10 @@ import statistics
 
 import pytest
 
+from covid import experiments
 from covid.cli import main
 from covid.config import Config, preset
 from covid.errors import DataError
-from covid.runs import experiments
 
 TINY = {"size": 48, "phantoms": 15, "batch_size": 8, "epochs": 1}
 
