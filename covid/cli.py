@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
-    parser = commands.add_parser("train", help="train the network on films, or on phantoms if there are none")
+    parser = commands.add_parser("train", help="train the network on radiographs, or on phantoms if there are none")
     parser.set_defaults(command=_train)
     _add_data(parser, "without either, phantom X-rays are drawn")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the results (runs/DATE-TIME)")
@@ -75,7 +75,7 @@ def _add_train(commands: Any) -> None:
             "preset": (sorted(PRESETS), "settings to start from; phantom where there is no data, else"),
             "split": (
                 list(CHOICES["split"]),
-                "patients kept apart, the paper's split by film, or its pre-experiment's",
+                "patients kept apart, the paper's split image by image, or its pre-experiment's",
             ),
             "seed": (int, "of everything random"),
             "split_seed": (int, "of the split, if it is to differ from --seed"),
@@ -85,8 +85,8 @@ def _add_train(commands: Any) -> None:
     _add_settings(
         parser.add_argument_group("training (the paper's Table 2, and more)"),
         {
-            "epochs": (int, "how often every film is shown"),
-            "batch_size": (int, "films a step"),
+            "epochs": (int, "how often every image is shown"),
+            "batch_size": (int, "images a step"),
             "optimizer": (list(CHOICES["optimizer"]), "gradient descent with momentum, or Adam"),
             "learning_rate": (float, "initial learning rate"),
             "momentum": (float, "of gradient descent"),
@@ -95,7 +95,7 @@ def _add_train(commands: Any) -> None:
             "drop_period": (int, "epochs between drops"),
             "weight_decay": (float, "L2 factor"),
             "balanced": (bool, "show every class equally often"),
-            "augment": (bool, "flip, shift, turn and zoom training films, and change their contrast"),
+            "augment": (bool, "flip, shift, turn and zoom training images, and change their contrast"),
         },
     )
     _add_settings(
@@ -107,7 +107,7 @@ def _add_train(commands: Any) -> None:
             "padding": (["0", "same"], "of the convolutions"),
             "variant": (list(CHOICES["variant"]), "Table 1, or the network of the paper's text with one dropout layer"),
             "mean_of": (list(CHOICES["mean_of"]), "the training set's mean to subtract: of each pixel or each channel"),
-            "size": (int, "films are resized to size × size pixels"),
+            "size": (int, "images are resized to size × size pixels"),
             "batch_norm": (
                 list(CHOICES["batch_norm"]),
                 "evaluation statistics: a pass after training, or moving averages",
@@ -134,23 +134,27 @@ def _add_settings(group: Any, settings: dict[str, tuple[Any, str]]) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser("evaluate", help="measure a trained network on its test films, or on another folder's")
+    parser = commands.add_parser(
+        "evaluate", help="measure a trained network on its test images, or on another folder's"
+    )
     parser.set_defaults(command=_evaluate)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that covid train wrote")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="films to measure on, instead of the run's test films")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="images to measure on, instead of the run's test images"
+    )
     parser.add_argument(
         "--map",
         action="append",
         default=[],
         metavar="FOLDER=CLASS",
-        help="with --data: films of class FOLDER there are the network's CLASS; several classes joined "
-        "by + count as one, and FOLDER= leaves films out; may be given several times",
+        help="with --data: images of class FOLDER there are the network's CLASS; several classes joined "
+        "by + count as one, and FOLDER= leaves images out; may be given several times",
     )
     _add_use(parser)
 
 
 def _add_predict(commands: Any) -> None:
-    parser = commands.add_parser("predict", help="the class probabilities of single films")
+    parser = commands.add_parser("predict", help="the class and the class probabilities of single images")
     parser.set_defaults(command=_predict)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that covid train wrote")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files, or folders of them")
@@ -165,9 +169,9 @@ def _add_audit(commands: Any) -> None:
         type=Path,
         nargs="?",
         metavar="RUN",
-        help="a trained run: its network with lungs covered, films turned and more; without it, films",
+        help="a trained run: its network on images with the lungs occluded, turned and more; without it, radiographs",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="films to audit before any training")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="radiographs to audit before any training")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="with --data: where to write audit.json")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_device(parser)
@@ -183,7 +187,7 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_compare(commands: Any) -> None:
-    parser = commands.add_parser("compare", help="two runs on the test films they share, with a paired test")
+    parser = commands.add_parser("compare", help="two runs on the test images they share, with a paired test")
     parser.set_defaults(command=_compare)
     parser.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="folders that covid train wrote")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -249,7 +253,7 @@ def _device(options: argparse.Namespace) -> str:
     from tinycnn import backend
 
     if options.device == "cuda":
-        backend.cupy()  # says now, rather than after minutes of reading films, that there is no GPU
+        backend.cupy()  # says now, rather than after minutes of reading images, that there is no GPU
     return backend.best_device() if options.device == "auto" else options.device
 
 
@@ -281,7 +285,7 @@ def _config(options: argparse.Namespace, settings: dict[str, Any]) -> Config:
         settings["data"] = str(options.data.resolve())
     else:
         settings["data"] = ""
-        print("No --data: training on phantom X-rays, drawn by this program. They are not real films.")
+        print("No --data: training on phantom X-rays, drawn by this program. They are not real radiographs.")
     if "padding" in settings:
         settings["padding"] = 0 if settings["padding"] == "0" else "same"
     return preset(settings.pop("preset", None) or default_preset(settings["data"]), **settings)
@@ -297,14 +301,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     run = Run.open(options.run)
     net = run.network(options.weights, _device(options))
     if options.data:
-        table, films = evaluate.on_folder(run, net, options.data, options.cache, _names(options.map))
-        result, heading = measure(table), f"films in {options.data}:\n{manifest.summary(films)}\n"
+        table, images = evaluate.on_folder(run, net, options.data, options.cache, _names(options.map))
+        result, heading = measure(table), f"images in {options.data}:\n{manifest.summary(images)}\n"
     elif options.map:
         raise DataError("--map renames the classes of another folder: give that folder with --data")
     elif options.weights == "last":
-        result, heading = pipeline.measured(run, net, options.cache), f"test films of {run.folder}:"
+        result, heading = pipeline.measured(run, net, options.cache), f"test images of {run.folder}:"
     else:
-        result, heading = measure(evaluate.on_own_films(run, net, options.cache)), f"test films of {run.folder}:"
+        result, heading = measure(evaluate.on_own_images(run, net, options.cache)), f"test images of {run.folder}:"
     if options.json:
         print(json.dumps(result, indent=2))
         print(NOTICE, file=sys.stderr)
@@ -329,7 +333,7 @@ def _predict(options: argparse.Namespace) -> int:
     entries: list[dict[str, Any]] = []
     failures = 0
     if not options.json:
-        print("  ".join([*(f"{name:>9}" for name in classes), "film"]))
+        print("  ".join([*(f"{name:>9}" for name in classes), "image"]))
     for path, outcome in evaluate.predictions(run, net, options.images):
         if isinstance(outcome, DataError):
             failures += 1
@@ -349,7 +353,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(entries, indent=2))
     print(
-        f"\n{len(entries) - failures} of {len(entries)} films read; the run's results are in {run.folder}\n{NOTICE}",
+        f"\n{len(entries) - failures} of {len(entries)} images read; the run's results are in {run.folder}\n{NOTICE}",
         file=sys.stderr if options.json else sys.stdout,
     )
     return 1 if failures else 0
@@ -361,7 +365,7 @@ def _audit(options: argparse.Namespace) -> int:
     from covid.runs.run import Run
 
     if (options.run is None) == (options.data is None):
-        raise DataError("audit a trained run, as in covid audit RUN, or films, as in covid audit --data DIR")
+        raise DataError("audit a trained run, as in covid audit RUN, or radiographs, as in covid audit --data DIR")
     if options.run:
         audit = reproduce.write_run_audit(Run.open(options.run), options.cache, _device(options))
         text = audit_run.format_run_audit(audit)
@@ -397,7 +401,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from covid.reproduce import reproduce
 
     if not options.data:
-        raise DataError("the experiments need the films: give their folder with --data")
+        raise DataError("the experiments need radiographs: give their folder with --data")
     written = reproduce(
         options.data.resolve(), options.out, options.cache, _device(options), names=options.only, quick=options.quick
     )

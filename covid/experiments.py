@@ -30,12 +30,12 @@ class Experiment:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-# The patient split of every run that is compared with another is that of seed 0, so that both see the same test films.
+# The patient split of every run that is compared with another is that of seed 0, so that both see the same test images.
 EXPERIMENTS = {
-    "pre": Experiment("The paper's pre-experiment: 123 films of each class", "paper", "pre", 1),
+    "pre": Experiment("The paper's pre-experiment: 123 images of each class", "paper", "pre", 1),
     "paper": Experiment("The paper's network on the paper's split", "paper", "paper", 5),
     "patient": Experiment("The paper's network, patients kept apart", "paper", "patient", 3, {"split_seed": 0}),
-    "strong": Experiment("A better network, patients kept apart", "strong", "patient", 2, {"split_seed": 0}),
+    "pooled": Experiment("A better network, patients kept apart", "pooled", "patient", 2, {"split_seed": 0}),
     "alexnet": Experiment("AlexNet from random weights on the paper's split", "alexnet", "paper", 1),
 }
 

@@ -27,13 +27,13 @@ def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
 def _finished(run: Run, cache: Path, device: str) -> Run:
     charts.training_chart(run.history(), run.training_picture)
     result = measured(run, run.network("last", device), cache)
-    print(f"\ntest films ({run.config().split} split):\n{metrics.format_metrics(result)}")
+    print(f"\ntest images ({run.config().split} split):\n{metrics.format_metrics(result)}")
     return run
 
 
 def measured(run: Run, net: tc.Sequential, cache: Path) -> dict[str, Any]:
-    """Measure a run's network on the run's own films; writes predictions.csv, metrics.json and confusion.png."""
-    table = evaluate.on_own_films(run, net, cache)
+    """Measure a run's network on the run's own images; writes predictions.csv, metrics.json and confusion.png."""
+    table = evaluate.on_own_images(run, net, cache)
     table.write(run.predictions_file)
     result = measure(table)
     run.write_metrics(result)

@@ -10,13 +10,13 @@ from typing import Any
 
 from covid import experiments
 from covid.audit.audit_data import audit_data, format_data_audit
-from covid.audit.audit_run import audit_run, example_films, format_run_audit
+from covid.audit.audit_run import audit_run, example_images, format_run_audit
 from covid.experiments import EXPERIMENTS
-from covid.figures.audit_charts import covering_sheet, perturbation_chart
+from covid.figures.audit_charts import occlusion_sheet, perturbation_chart
 from covid.report import files
 from covid.runs.run import Run, write_json
 
-AUDITED = ("patient", "strong")
+AUDITED = ("patient", "pooled")
 
 
 def reproduce(
@@ -29,10 +29,10 @@ def reproduce(
     quick: bool = False,
     **changes: Any,
 ) -> list[Path]:
-    """Run the experiments on the films in `data`, audit them, and write the report into `folder`.
+    """Run the experiments on the images in `data`, audit them, and write the report into `folder`.
 
     What is finished is kept, so an interrupted call, or one with other `names`, can be repeated. With `quick` each
-    experiment is one run of one epoch, on few films where the paper's split is asked for, to see that everything works.
+    experiment is one run of one epoch, on few images where the paper's split is asked for, to see that it works.
     `changes` are settings for all experiments. Returns the report's files.
     """
     started = time.monotonic()
@@ -55,7 +55,7 @@ def reproduce(
 
 
 def write_data_audit(data: Path, folder: Path | None) -> dict[str, Any]:
-    """Audit a folder of films; writes audit.json into `folder` if one is given."""
+    """Audit a folder of images; writes audit.json into `folder` if one is given."""
     audit = audit_data(data)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +64,9 @@ def write_data_audit(data: Path, folder: Path | None) -> dict[str, Any]:
 
 
 def write_run_audit(run: Run, cache: Path, device: str = "cpu") -> dict[str, Any]:
-    """Audit a run's network; writes audit.json, audit.png and coverings.png into its folder."""
+    """Audit a run's network; writes audit.json, audit.png and occlusions.png into its folder."""
     audit = audit_run(run, cache, device)
     write_json(run.folder / "audit.json", audit)
     perturbation_chart(audit, run.folder / "audit.png")
-    covering_sheet(example_films(run, cache), run.folder / "coverings.png")
+    occlusion_sheet(example_images(run, cache), run.folder / "occlusions.png")
     return audit

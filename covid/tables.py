@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def text_table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """Rows of equal length as aligned columns, the first to the left and the others to the right.
 
-    >>> print(text_table([["class", "films"], ["Normal", 12]]))
-    class   films
+    >>> print(text_table([["class", "images"], ["Normal", 12]]))
+    class   images
     Normal     12
     """
     cells = [[str(cell) for cell in row] for row in rows]

@@ -1,7 +1,7 @@
-"""The floor that any claim must beat: a linear classifier that sees a few coarse cues, and no detail of the lungs.
+"""The shortcut baseline, which any claim must beat: a linear classifier of a few coarse features of the image.
 
-Its cues are plain numbers such as mean brightness or the letters' place. What it gets right needs no radiology, so only
-what a network gets right beyond that can come from the disease.
+They are plain numbers such as mean brightness or the letters' place, and no detail of the lungs. What it gets right
+needs no radiology, so only what a network gets right beyond that can come from the disease.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from covid.audit.image_features import BORDER, Cues, frame
+from covid.audit.image_features import BORDER, ImageFeatures, frame
 
-FILE_CUES = (
+FILE_FEATURES = (
     "pixels",
     "aspect ratio",
     "bytes per pixel",
@@ -28,7 +28,7 @@ FILE_CUES = (
     "JPEG",
     "colour",
 )
-PIXEL_CUES = (
+PIXEL_FEATURES = (
     "brightness",
     "spread",
     "top edge",
@@ -44,8 +44,8 @@ _DECAY = 1e-3
 _CHUNK = 256
 
 
-def file_features(cues: Sequence[Cues]) -> NDArray[np.float64]:
-    """What the original files show, as numbers (N, len(FILE_CUES))."""
+def file_features(features: Sequence[ImageFeatures]) -> NDArray[np.float64]:
+    """What the original files show, as numbers (N, len(FILE_FEATURES))."""
     return np.array(
         [
             [
@@ -62,14 +62,14 @@ def file_features(cues: Sequence[Cues]) -> NDArray[np.float64]:
                 c.format == "JPEG",
                 c.mode not in ("L", "1", "I", "I;16", "LA"),
             ]
-            for c in cues
+            for c in features
         ],
         dtype=np.float64,
     )
 
 
 def pixel_features(x: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What prepared films x (N, C, H, W) show without any detail, as numbers (N, len(PIXEL_CUES))."""
+    """What prepared films x (N, C, H, W) show without any detail, as numbers (N, len(PIXEL_FEATURES))."""
     return np.concatenate([_pixel_features(x[i : i + _CHUNK, 0]) for i in range(0, len(x), _CHUNK)])
 
 

@@ -1,4 +1,4 @@
-"""Two pictures of an audit: the score under every change of the films, and what the coverings hide."""
+"""Two pictures of an audit: the score under every change of the films, and what the occlusions hide."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from covid.audit.perturbations import UNTOUCHED, Films, perturbations
+from covid.audit.perturbations import UNTOUCHED, Pixels, perturbations
 from covid.figures.canvas import BLACK, GREY, GRID, OVERSAMPLING, WIDTH, Canvas, Colour, File, shorten, text_width
 
 ACCURACY, SENSITIVITY = (0, 114, 189), (217, 83, 25)
@@ -18,17 +18,17 @@ ROW, GAP = 25, 16  # heights of a row, and of the space between kinds
 
 
 def perturbation_chart(audit: Mapping[str, Any], path: File) -> None:
-    """Draw accuracy and the first class's sensitivity for every condition and floor of an `audit_run`, with intervals.
+    """Draw accuracy and the first class's sensitivity, with intervals, for every condition and baseline of an audit.
 
     Dashed lines carry the untouched values down the sheet; a grey line marks what always answering the commonest class
     would score.
     """
     kinds = [list(rows) for _, rows in itertools.groupby(audit["conditions"], key=lambda row: row["kind"])]
-    kinds += [audit["floor"]] if audit.get("floor") else []
+    kinds += [audit["shortcut_baseline"]] if audit.get("shortcut_baseline") else []
     height = sum(ROW * len(rows) + GAP for rows in kinds)
     canvas = Canvas(WIDTH, TOP + height + 70)
     name = audit["classes"][0]
-    canvas.text(WIDTH / 2, 30, f"The network on {audit['films']} test films changed on purpose", 20)
+    canvas.text(WIDTH / 2, 30, f"The network on {audit['images']} test images changed on purpose", 20)
     _legend(canvas, name)
 
     def across(share: float) -> float:
@@ -83,23 +83,23 @@ def _legend(canvas: Canvas, name: str) -> None:
     canvas.text(x + 50, 76, UNTOUCHED, 16, anchor="lm")
 
 
-def covering_sheet(films: Mapping[str, Films], path: File) -> None:
-    """Draw a film (C, H, W) of each class, untouched and under every covering: a row a class."""
-    if not films:
-        raise ValueError("films is empty; give at least one film, as covid.audit.audit_run.example_films does")
-    size = next(iter(films.values())).shape[1:]
-    changes = [change for change in perturbations(*size) if change.kind in (UNTOUCHED, "covering")]
+def occlusion_sheet(images: Mapping[str, Pixels], path: File) -> None:
+    """Draw an image (C, H, W) of each class, untouched and under every occlusion: a row a class."""
+    if not images:
+        raise ValueError("images is empty; give at least one image, as covid.audit.audit_run.example_images does")
+    size = next(iter(images.values())).shape[1:]
+    changes = [change for change in perturbations(*size) if change.kind in (UNTOUCHED, "occlusion")]
     margin, cell = 130, (WIDTH - 130 - 20) // len(changes)
-    canvas = Canvas(WIDTH, 50 + cell * len(films) + 10)
+    canvas = Canvas(WIDTH, 50 + cell * len(images) + 10)
     for column, change in enumerate(changes):
         canvas.text(margin + (column + 0.5) * cell, 26, change.name, 17)
-    for row, (label, film) in enumerate(films.items()):
+    for row, (label, film) in enumerate(images.items()):
         canvas.text(margin - 12, 50 + (row + 0.5) * cell, shorten(label, 17, margin - 20), 17, anchor="rm")
         for column, change in enumerate(changes):
             _paste(canvas, change.apply(film[None])[0], margin + column * cell, 50 + row * cell, cell - 8)
     canvas.save(path)
 
 
-def _paste(canvas: Canvas, film: Films, x: int, y: int, side: int) -> None:
+def _paste(canvas: Canvas, film: Pixels, x: int, y: int, side: int) -> None:
     grey = Image.fromarray(np.ascontiguousarray(film[0])).resize((side * OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
     canvas.image.paste(grey.convert("RGB"), (x * OVERSAMPLING, y * OVERSAMPLING))

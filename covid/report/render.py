@@ -120,8 +120,8 @@ def _markdown(part: Part, pictures: str) -> str:
 def markdown_table(part: Table) -> str:
     """The rows of a table as Markdown, without its caption.
 
-    >>> print(markdown_table(Table("", ("class", "films"), (("Normal", "12"),))))
-    | class | films |
+    >>> print(markdown_table(Table("", ("class", "images"), (("Normal", "12"),))))
+    | class | images |
     |:--|--:|
     | Normal | 12 |
     """

@@ -62,9 +62,9 @@ def same_as_table_1(net: tc.Sequential, config: Config) -> str:
         return "These are the 22 layers that the paper's text describes, with one dropout layer; its Table 1 has two."
     choices = (config.channels, config.padding, config.size) == (1, 0, 224)
     made_for = (
-        "grey 224 × 224 films and no padding"
+        "grey 224 × 224 images and no padding"
         if choices
-        else (f"{config.channels} channel(s), {config.size} × {config.size} films and padding {config.padding}")
+        else (f"{config.channels} channel(s), {config.size} × {config.size} images and padding {config.padding}")
     )
     return (
         f"After the input these are the {len(net.layers) - 1} rows of the paper's Table 1, with {parameters:,} "
@@ -84,12 +84,12 @@ _FURTHER = {
     "weight_decay": ("L2 factor", "–"),
     "batch_norm": ("Batch norm statistics when evaluating", "–"),
     "balanced": ("Every class equally often", "–"),
-    "augment": ("Films changed at random", "–"),
+    "augment": ("Images changed at random", "–"),
     "clahe": ("Adaptive histogram equalization", "yes"),
-    "size": ("Size of the films", "224 × 224 and 224 × 244"),
+    "size": ("Size of the images", "224 × 224 and 224 × 244"),
     "channels": ("Channels", "–"),
     "padding": ("Padding of the convolutions", "–"),
-    "split": ("Split", "by film"),
+    "split": ("Split", "by image"),
     "seed": ("Seed", "–"),
     "split_seed": ("Seed of the split", "–"),
 }

@@ -1,4 +1,4 @@
-"""What a network said of each film, as a table that a person can open: everything measured later starts here."""
+"""What a network said of each image, as a table that a person can open: everything measured later starts here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from covid.data.manifest import Film
+from covid.data.manifest import Radiograph
 from covid.errors import DataError
 
 COLUMNS = ("path", "patient", "source", "split", "class")  # then a probability for each class, headed "p CLASS"
@@ -18,7 +18,7 @@ COLUMNS = ("path", "patient", "source", "split", "class")  # then a probability 
 
 @dataclass(frozen=True)
 class Predictions:
-    """N films with their class and the network's probabilities of the K classes."""
+    """N images with their class and the network's probabilities of the K classes."""
 
     classes: tuple[str, ...]
     paths: NDArray[np.str_]  # (N,), relative to the data folder
@@ -32,7 +32,7 @@ class Predictions:
         return len(self.targets)
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
-        """The films that a mask or an array of positions chooses."""
+        """The images that a mask or an array of positions chooses."""
         return Predictions(
             self.classes,
             self.paths[chosen],
@@ -44,7 +44,7 @@ class Predictions:
         )
 
     def of(self, split: str) -> Predictions:
-        """The films of one split."""
+        """The images of one split."""
         return self[self.splits == split]
 
     @property
@@ -53,13 +53,15 @@ class Predictions:
         return self.probabilities.argmax(axis=1)
 
     @classmethod
-    def of_films(cls, films: Sequence[Film], classes: Sequence[str], probabilities: NDArray[np.float64]) -> Predictions:
-        """The table of films and their probabilities (N, K), row by row."""
+    def of_images(
+        cls, images: Sequence[Radiograph], classes: Sequence[str], probabilities: NDArray[np.float64]
+    ) -> Predictions:
+        """The table of images and their probabilities (N, K), row by row."""
 
         def column(name: str) -> NDArray[np.str_]:
-            return np.array([getattr(film, name) for film in films], dtype=str)
+            return np.array([getattr(image, name) for image in images], dtype=str)
 
-        targets = np.array([list(classes).index(film.label) for film in films], dtype=np.int64)
+        targets = np.array([list(classes).index(image.label) for image in images], dtype=np.int64)
         return cls(
             tuple(classes),
             column("path"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import tinycnn as tc
 from covid.config import Config
-from covid.data.manifest import Film, read_manifest
+from covid.data.manifest import Radiograph, read_manifest
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
 from tinycnn import backend
@@ -54,7 +54,7 @@ class Run:
         """Its settings."""
         return Config.read(self.config_file)
 
-    def films(self) -> list[Film]:
+    def images(self) -> list[Radiograph]:
         """Its manifest."""
         return read_manifest(self.manifest_file)
 
@@ -73,11 +73,11 @@ class Run:
             raise DataError(f"{error}; restore the file, or train again") from error
 
     def predictions(self) -> Predictions:
-        """What its network said of the validation and test films."""
+        """What its network said of the validation and test images."""
         return Predictions.read(self.predictions_file)
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured on its test films."""
+        """What was measured on its test images."""
         return read_json(self.metrics_file, f"covid evaluate {self.folder} writes it again")
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:

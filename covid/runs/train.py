@@ -10,41 +10,41 @@ import tinycnn as tc
 from covid.config import Config
 from covid.data import collect, manifest
 from covid.data.augment import Augmentation
-from covid.data.manifest import Film
+from covid.data.manifest import Radiograph
 from covid.data.split import split
 from covid.errors import DataError
 from covid.models import alexnet
 from covid.models.paper import paper_network
-from covid.models.pooled import strong_network
+from covid.models.pooled import pooled_network
 from covid.runs.pixels import data_root, datasets
 from covid.runs.run import Run
 from tinycnn.schedules import Schedule
 
 
 def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") -> Run:
-    """Collect the films, split them, and train from the beginning into a new run folder."""
+    """Collect the images, split them, and train from the beginning into a new run folder."""
     run = Run.new(folder)
     root = data_root(config, cache)
-    films = collect.collect(root)
-    classes = manifest.class_names(films)
+    images = collect.collect(root)
+    classes = manifest.class_names(images)
     if len(classes) < 2:
         raise DataError(
-            f"training needs at least two classes, but {root} has usable films of {classes}; what was "
-            f"found:\n{manifest.summary(films)}"
+            f"training needs at least two classes, but {root} has usable images of {classes}; what was "
+            f"found:\n{manifest.summary(images)}"
         )
-    films = split(films, config.split, seed=config.seed if config.split_seed is None else config.split_seed)
-    trained = sum(film.split == "train" for film in films)
+    images = split(images, config.split, seed=config.seed if config.split_seed is None else config.split_seed)
+    trained = sum(image.split == "train" for image in images)
     if trained < config.batch_size:
         raise DataError(
-            f"the {trained} training films do not fill a batch of {config.batch_size}: give more films, or "
+            f"the {trained} training images do not fill a batch of {config.batch_size}: give more images, or "
             "a smaller --batch-size"
         )
     config = dataclasses.replace(config, classes=tuple(classes))
     net = build_network(config)
     run.folder.mkdir(parents=True, exist_ok=True)
-    manifest.write_manifest(run.manifest_file, films)
+    manifest.write_manifest(run.manifest_file, images)
     config.write(run.config_file)
-    return _train(run, config, net, films, root, cache, device, checkpoint=None)
+    return _train(run, config, net, images, root, cache, device, checkpoint=None)
 
 
 def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
@@ -54,21 +54,23 @@ def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
     checkpoint = run.weights_file("last")
     begun = checkpoint.is_file()
     net = run.network("last") if begun else build_network(config)
-    return _train(run, config, net, run.films(), data_root(config, cache), cache, device, checkpoint if begun else None)
+    return _train(
+        run, config, net, run.images(), data_root(config, cache), cache, device, checkpoint if begun else None
+    )
 
 
 def _train(
     run: Run,
     config: Config,
     net: tc.Sequential,
-    films: Sequence[Film],
+    images: Sequence[Radiograph],
     root: Path,
     cache: Path,
     device: str,
     checkpoint: Path | None,
 ) -> Run:
-    print(f"films in {root}:\n{manifest.summary(films)}\n")
-    data = datasets(films, config, root, cache)
+    print(f"images in {root}:\n{manifest.summary(images)}\n")
+    data = datasets(images, config, root, cache)
     validation = "validation"
     if config.split != "patient":
         validation = "test"
@@ -111,8 +113,8 @@ def build_network(config: Config) -> tc.Sequential:
     if config.weights and config.network != "alexnet":
         raise DataError("--weights are for AlexNet: add --preset alexnet, or leave them out")
     shape = {"channels": config.channels, "classes": len(config.classes), "size": config.size, "seed": config.seed}
-    if config.network == "strong":
-        return strong_network(**shape)
+    if config.network == "pooled":
+        return pooled_network(**shape)
     if config.network == "alexnet":
         tensors = alexnet.read_weights(config.weights) if config.weights else None
         net = alexnet.alexnet(**shape, variant=alexnet.variant_of(tensors) if tensors else "caffe")

@@ -1,4 +1,4 @@
-"""The commands as a user runs them, on small films."""
+"""The commands as a user runs them, on small images."""
 
 import csv
 import json
@@ -53,9 +53,9 @@ def test_train_writes_the_run_folder(run):
         "training.png",
         "confusion.png",
     }
-    films = read_manifest(run / "manifest.csv")
+    images = read_manifest(run / "manifest.csv")
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    trained = sum(film.split == "train" for film in films)
+    trained = sum(image.split == "train" for image in images)
     assert len(rows) == 2 * (trained // 16)
     assert rows[-1]["validation_accuracy"] and not rows[0]["validation_accuracy"]
     with Image.open(run / "training.png") as picture:
@@ -71,7 +71,7 @@ def test_evaluate_repeats_the_metrics_of_training(run, cache, capsys):
     assert result == json.loads((run / "metrics.json").read_text())
     assert result["classes"] == ["COVID-19", "Normal", "Pneumonia"]
     confusion = np.array(result["confusion"])
-    assert result["n"] == confusion.sum() == sum(film.split == "test" for film in read_manifest(run / "manifest.csv"))
+    assert result["n"] == confusion.sum() == sum(image.split == "test" for image in read_manifest(run / "manifest.csv"))
     assert result["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
     for k, name in enumerate(result["classes"]):
         row, column = confusion[k].sum(), confusion[:, k].sum()
@@ -83,16 +83,16 @@ def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run,
     phantoms = next(cache.glob("phantoms-*"))
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--json", "--cache", cache)
     found, own = json.loads(out), json.loads((run / "metrics.json").read_text())
-    assert found.pop("calibration")["temperature"] is None  # no validation films there
+    assert found.pop("calibration")["temperature"] is None  # no validation images there
     assert own.pop("calibration")["temperature"] and status == 0 and found == own
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--cache", cache)
     assert "the network was trained or validated on it" in out and out.rstrip().endswith(NOTICE)
 
-    test = [film for film in read_manifest(run / "manifest.csv") if film.split == "test"]
-    for film in test:
-        target = tmp_path / "other" / film.path
+    test = [image for image in read_manifest(run / "manifest.csv") if image.split == "test"]
+    for image in test:
+        target = tmp_path / "other" / image.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(phantoms / film.path, target)
+        shutil.copy(phantoms / image.path, target)
     (tmp_path / "other/Asthma").mkdir()
     shutil.copy(phantoms / test[0].path, tmp_path / "other/Asthma/1.png")
     status, out, _ = covid(capsys, "evaluate", run, "--data", tmp_path / "other", "--json", "--cache", cache)
@@ -101,17 +101,17 @@ def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run,
 
 def test_predict_agrees_with_evaluate_and_reads_on_after_a_bad_file(run, cache, capsys, tmp_path):
     phantoms = next(cache.glob("phantoms-*"))
-    test = [film for film in read_manifest(run / "manifest.csv") if film.split == "test"]
-    status, out, _ = covid(capsys, "predict", run, *(phantoms / film.path for film in test), "--json")
+    test = [image for image in read_manifest(run / "manifest.csv") if image.split == "test"]
+    status, out, _ = covid(capsys, "predict", run, *(phantoms / image.path for image in test), "--json")
     entries = json.loads(out)
-    right = sum(entry["class"] == film.label for entry, film in zip(entries, test, strict=True))
+    right = sum(entry["class"] == image.label for entry, image in zip(entries, test, strict=True))
     assert status == 0 and right / len(test) == json.loads((run / "metrics.json").read_text())["accuracy"]
     assert all(sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5) for entry in entries)
 
     shutil.copy(phantoms / test[0].path, tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:2000])
     status, out, err = covid(capsys, "predict", run, tmp_path)
-    assert status == 1 and "good.png" in out and "bad.png is unreadable" in err and "1 of 2 films read" in out
+    assert status == 1 and "good.png" in out and "bad.png is unreadable" in err and "1 of 2 images read" in out
 
 
 def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, mon
     assert (run / "metrics.json").read_text() == (interrupted / "metrics.json").read_text()
 
 
-def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, tmp_path):
+def test_the_paper_split_validates_on_the_test_images_and_says_so(cache, capsys, tmp_path):
     status, out, _ = covid(
         capsys,
         "train",
@@ -154,7 +154,7 @@ def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, 
         cache,
     )
     assert status == 0 and "one hold-out" in out
-    assert {film.split for film in read_manifest(tmp_path / "r/manifest.csv")} == {"train", "test"}
+    assert {image.split for image in read_manifest(tmp_path / "r/manifest.csv")} == {"train", "test"}
     net = tc.load(tmp_path / "r/last.safetensors")
     assert net.input_shape == (3, 64, 64) and net.shapes[1] == (8, 64, 64)
 
@@ -201,14 +201,14 @@ def grey(path, seed):
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64), dtype=np.uint8)).save(path)
 
 
-def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp_path):
+def test_evaluate_images_of_other_names_and_fewer_classes(run, cache, capsys, tmp_path):
     for k in range(6):
         grey(tmp_path / "corona" / f"{k}.png", k)
         grey(tmp_path / "other" / f"{k}.png", 10 + k)
     grey(tmp_path / "empty" / "0.png", 30)
     evaluate = ("evaluate", run, "--data", tmp_path, "--cache", cache)
     status, _, err = covid(capsys, *evaluate)
-    assert status == 1 and "no film of" in err and "--map FOLDER=CLASS" in err
+    assert status == 1 and "no image of" in err and "--map FOLDER=CLASS" in err
     status, out, _ = covid(
         capsys, *evaluate, "--json", "--map", "corona=COVID-19", "--map", "empty=", "--map", "other=Normal+Pneumonia"
     )
@@ -224,7 +224,7 @@ def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp
     assert result["per_class"]["COVID-19"]["specificity"] == pytest.approx(1 - sick[6:].mean())
     status, out, _ = covid(capsys, *evaluate, "--json", "--map", "corona=COVID-19")
     result = json.loads(out)
-    assert result["n"] == 6 and result["per_class"]["Normal"]["sensitivity"] is None  # no film of it, so no figure
+    assert result["n"] == 6 and result["per_class"]["Normal"]["sensitivity"] is None  # no image of it, so no figure
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ TINY = {"size": 48, "phantoms": 15, "batch_size": 8, "epochs": 1}
 
 def test_every_experiment_names_a_preset_and_settings_that_exist():
     for name, plan in experiments.EXPERIMENTS.items():
-        runs = experiments.configs(name, "films")
+        runs = experiments.configs(name, "images")
         assert [run.seed for run in runs] == list(range(plan.seeds)) and {run.split for run in runs} == {plan.split}
-    assert {run.split_seed for run in experiments.configs("strong", "films")} == {0}  # the same test films for all
+    assert {run.split_seed for run in experiments.configs("pooled", "images")} == {0}  # the same test images for all
     with pytest.raises(DataError, match="experiment is 'best': choose one of pre, paper"):
-        experiments.configs("best", "films")
+        experiments.configs("best", "images")
 
 
 def test_summary_by_hand():
@@ -74,7 +74,7 @@ def test_seeds_are_trained_once_and_gone_on_with(tmp_path, capsys):
 
 
 def test_presets_train_what_they_say():
-    assert preset("strong").network == "strong" and preset("strong").balanced and preset("strong").augment
+    assert preset("pooled").network == "pooled" and preset("pooled").balanced and preset("pooled").augment
     assert preset("paper") == Config()
-    with pytest.raises(DataError, match="network is 'vgg': choose one of paper, strong, alexnet"):
+    with pytest.raises(DataError, match="network is 'vgg': choose one of paper, pooled, alexnet"):
         preset("paper", network="vgg")
