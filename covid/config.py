@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from covid import earlier
 from covid.data.split import HOW
 from covid.errors import DataError
 
@@ -79,7 +80,7 @@ class Config:
     def read(cls, path: Path) -> Config:
         """Read config.json. Raises DataError when it is missing or damaged."""
         try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            values = earlier.config(json.loads(path.read_text(encoding="utf-8")))
             unknown = values.keys() - {field.name for field in fields(cls)}
             if unknown:
                 raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")

@@ -35,7 +35,7 @@ EXPERIMENTS = {
     "pre": Experiment("The paper's pre-experiment: 123 images of each class", "paper", "pre", 1),
     "paper": Experiment("The paper's network on the paper's split", "paper", "paper", 5),
     "patient": Experiment("The paper's network, patients kept apart", "paper", "patient", 3, {"split_seed": 0}),
-    "pooled": Experiment("A better network, patients kept apart", "pooled", "patient", 2, {"split_seed": 0}),
+    "pooled": Experiment("Global average pooling, patients kept apart", "pooled", "patient", 2, {"split_seed": 0}),
     "alexnet": Experiment("AlexNet from random weights on the paper's split", "alexnet", "paper", 1),
 }
 

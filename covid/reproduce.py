@@ -11,6 +11,7 @@ from typing import Any
 from covid import experiments
 from covid.audit.audit_data import audit_data, format_data_audit
 from covid.audit.audit_run import audit_run, example_images, format_run_audit
+from covid.earlier import experiment_folder
 from covid.experiments import EXPERIMENTS
 from covid.figures.audit_charts import occlusion_sheet, perturbation_chart
 from covid.report import files
@@ -44,8 +45,8 @@ def reproduce(
         if quick:
             split = "pre" if configs[0].split == "paper" else configs[0].split
             configs = [dataclasses.replace(configs[0], epochs=1, split=split)]
-        runs = experiments.run_all(configs, folder / name, cache, device)
-        if name in AUDITED and not (runs[0].folder / "audit.json").is_file():
+        runs = experiments.run_all(configs, experiment_folder(folder, name), cache, device)
+        if name in AUDITED and not runs[0].audit_file.is_file():
             print(format_run_audit(write_run_audit(runs[0], cache, device)))
         for run in runs:
             files.write(run, cache)
@@ -66,7 +67,7 @@ def write_data_audit(data: Path, folder: Path | None) -> dict[str, Any]:
 def write_run_audit(run: Run, cache: Path, device: str = "cpu") -> dict[str, Any]:
     """Audit a run's network; writes audit.json, audit.png and occlusions.png into its folder."""
     audit = audit_run(run, cache, device)
-    write_json(run.folder / "audit.json", audit)
+    write_json(run.audit_file, audit)
     perturbation_chart(audit, run.folder / "audit.png")
     occlusion_sheet(example_images(run, cache), run.folder / "occlusions.png")
     return audit

@@ -58,8 +58,8 @@ def alexnet(
         raise ValueError(f"variant is {variant!r}: choose one of {', '.join(VARIANTS)}")
     height, width = (size, size) if isinstance(size, int) else size
     layers = _torchvision_layers(classes) if variant == "torchvision" else _caffe_layers(classes)
-    images = tc.ImageInput((channels, height, width), normalization="zerocenter", name="data")
-    return tc.Sequential([images, *layers], seed=seed, dtype=dtype)
+    first = tc.ImageInput((channels, height, width), normalization="zerocenter", name="data")
+    return tc.Sequential([first, *layers], seed=seed, dtype=dtype)
 
 
 def _caffe_layers(classes: int) -> list[tc.Layer]:

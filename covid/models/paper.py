@@ -72,5 +72,5 @@ def paper_network(
     ]
     if variant == "text":
         del table_1[16]  # the text's only dropout layer stands between fc_1 and fc_2
-    images = tc.ImageInput((channels, height, width), normalization="zerocenter", mean_of=mean_of, name="input")
-    return tc.Sequential([images, *table_1], seed=seed, dtype=dtype)
+    first = tc.ImageInput((channels, height, width), normalization="zerocenter", mean_of=mean_of, name="input")
+    return tc.Sequential([first, *table_1], seed=seed, dtype=dtype)

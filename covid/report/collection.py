@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from covid import paper
+from covid import earlier, paper
 from covid.errors import DataError
 from covid.evaluation.compare import compare_runs, p_value, verdict
 from covid.experiments import EXPERIMENTS, summarize
@@ -29,7 +29,7 @@ _REPEATS = ("pre", "paper", "alexnet")  # the experiments that repeat the paper;
 
 def collection(folder: Path) -> Report:
     """The report of the experiments in `folder`/NAME/seed-K. Raises DataError when there is none."""
-    runs = {name: finished(folder / name) for name in EXPERIMENTS}
+    runs = {name: finished(earlier.experiment_folder(folder, name)) for name in EXPERIMENTS}
     if not any(runs.values()):
         raise DataError(
             f"{folder} holds no finished experiment ({', '.join(EXPERIMENTS)}, each with seed-… runs): "
@@ -44,7 +44,7 @@ def collection(folder: Path) -> Report:
         Section("The paper's figures", _figures(compared)),
         Section("Table 4: validation accuracy by epoch", (_table_4(runs),)),
         Section("Table 5: the proposed network and AlexNet", _comparison("paper", "alexnet", pairs)),
-        Section("A better network on the same patients", _comparison("pooled", "patient", pairs)),
+        Section("A network with global average pooling on the same patients", _comparison("pooled", "patient", pairs)),
         Section("Where the points go", _points(runs)),
         Section("Audits", _audits(folder, runs)),
         Section("Each run's own report", _links(folder, runs)),
@@ -361,9 +361,9 @@ def _audits(folder: Path, runs: Runs) -> tuple[Part, ...]:
         audit = read_json(data_audit, "covid audit --data DIR writes it again")
         parts += ["Of the images:", Bullets(tuple(audit["verdict"]))]
     for name, of_name in runs.items():
-        audited = next((run for run in of_name if (run.folder / "audit.json").is_file()), None)
+        audited = next((run for run in of_name if run.audit_file.is_file()), None)
         if audited:
-            audit = read_json(audited.folder / "audit.json", f"covid audit {audited.folder} writes it again")
+            audit = audited.audit()
             parts += [f"Of the experiment {name}, {_which(audited)}:", *audit_parts(audit, f"audit-{name}")]
     return tuple(parts) or ("Neither the images nor a run was audited: covid audit does it.",)
 

@@ -18,7 +18,7 @@ from covid.report.data import images_table, left_out
 from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, table
 from covid.report.settings import further_settings, same_as_table_1, table_1, table_2
 from covid.runs.predictions import Predictions
-from covid.runs.run import Run, read_json
+from covid.runs.run import Run
 from covid.tables import interval, percent
 from covid.tables import points as in_points
 
@@ -262,15 +262,13 @@ def _part_table(caption: str, parts: Sequence[points.Part]) -> Table:
 
 
 def _audit(run: Run, cache: Path) -> tuple[Part, ...]:
-    path = run.folder / "audit.json"
-    if not path.is_file():
+    if not run.audit_file.is_file():
         return (
             f"Not done: covid audit {run.folder} measures how the network does with the lungs occluded, with the "
             "border alone, and beside a classifier that sees only properties of the files.",
         )
-    audit = read_json(path, f"covid audit {run.folder} writes it again")
     occluded = _or_why(lambda: pictures.occlusions(run, cache), "The occluded images are left out")
-    return (*audit_parts(audit, "audit"), occluded)
+    return (*audit_parts(run.audit(), "audit"), occluded)
 
 
 def audit_parts(audit: dict[str, Any], name: str) -> tuple[Part, ...]:

@@ -155,7 +155,7 @@ def perturbations(audit: Mapping[str, Any], name: str) -> Figure:
     """The chart of a run's audit."""
     return Figure(
         name,
-        "Accuracy on changed test images, and of of the shortcut baseline, linear classifiers of a few image features.",
+        "Accuracy on changed test images, and of the shortcut baseline, linear classifiers of a few image features.",
         "Points with whiskers for every change; the table gives the same numbers.",
         png(lambda file: audit_charts.perturbation_chart(audit, file)),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tinycnn as tc
+from covid import earlier
 from covid.config import Config
 from covid.data.manifest import Radiograph, read_manifest
 from covid.errors import DataError
@@ -30,6 +31,7 @@ class Run:
         self.history_file = self.folder / "history.csv"
         self.predictions_file = self.folder / "predictions.csv"
         self.metrics_file = self.folder / "metrics.json"
+        self.audit_file = self.folder / "audit.json"
         self.environment_file = self.folder / "environment.json"
         self.training_picture = self.folder / "training.png"
         self.confusion_picture = self.folder / "confusion.png"
@@ -96,6 +98,10 @@ class Run:
             return [{**row, "epoch": int(row["epoch"] or 0), "iteration": int(row["iteration"] or 0)} for row in rows]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.history_file} cannot be read ({error}): restore it, or train again") from error
+
+    def audit(self) -> dict[str, Any]:
+        """What `covid audit` found."""
+        return earlier.audit(read_json(self.audit_file, f"covid audit {self.folder} writes it again"))
 
     def environment(self) -> dict[str, Any]:
         """Where and how it was trained."""
