@@ -158,7 +158,7 @@ class Trainer:
             )
         now = self._state()  # an array that someone changed since then stays as they want it
         changed = {
-            name: old for name, (old, new) in (self._end_changed or {}).items() if bool((now[name] == new).all())
+            name: old for name, (old, new) in (self._end_changed or {}).items() if np.array_equal(now[name], new)
         }
         self.net.load_state_dict({**now, **changed})
         self.ended, self._end_changed = False, None
