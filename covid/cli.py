@@ -13,16 +13,36 @@ from typing import Any
 
 from covid.config import CHOICES, PRESETS, Config, default_preset, preset
 from covid.errors import DataError
+from tinycnn import __version__
 
 NOTICE = "Not for clinical use."
+CLOSED_PIPE = 128 + 13  # what shells report of a program that SIGPIPE ended
 DATA_VARIABLE, CACHE_VARIABLE = "COVID_DATA", "COVID_CACHE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status: 0, or 1 with one clear line on standard error."""
+    """Run one command; returns its exit status: 0, or 1 with one clear line on standard error.
+
+    When whoever reads the output stops reading, as `head` does, the command ends without a word, with the status that
+    shells give to any program which a closed pipe ends.
+    """
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # now, where a closed pipe is caught
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes when it exits
+        return CLOSED_PIPE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
+    except BrokenPipeError:
+        raise
     except (DataError, ValueError, RuntimeError, ArithmeticError, OSError, MemoryError) as error:
         if os.environ.get("COVID_DEBUG"):
             raise
@@ -43,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         description=f"Train and use the chest X-ray network of a 2020 paper. {NOTICE}",
         epilog="COVID_DEBUG=1 shows where an error came from.",
     )
+    parser.add_argument("--version", action="version", version=f"covid, part of tinycnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_evaluate(commands)
@@ -60,7 +81,10 @@ def _add_train(commands: Any) -> None:
     _add_data(parser, "without either, phantom X-rays are drawn")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the results (runs/DATE-TIME)")
     parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with an interrupted run, with its own settings"
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with an interrupted run, with its own settings, or with a finished one to a larger --epochs",
     )
     _add_device(parser)
     parser.add_argument(
@@ -253,7 +277,14 @@ def _device(options: argparse.Namespace) -> str:
     from tinycnn import backend
 
     if options.device == "cuda":
-        backend.cupy()  # says now, rather than after minutes of reading images, that there is no GPU
+        try:
+            backend.cupy()  # says now, rather than after minutes of reading images, that there is no GPU
+        except RuntimeError as error:
+            reason = str(error).removesuffix(f": {backend.GPU_HELP}")
+            raise DataError(
+                f"--device cuda: {reason}: pip install cupy-cuda12x or cupy-cuda13x, whichever is your CUDA version, "
+                "or leave out --device cuda to compute on the CPU"
+            ) from error
     return backend.best_device() if options.device == "auto" else options.device
 
 
@@ -263,11 +294,11 @@ def _train(options: argparse.Namespace) -> int:
     settings = {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}
     device = _device(options)
     if options.resume:
-        given = sorted(settings.keys() - {"data"}) + ["seeds"] * (options.seeds is not None)
+        given = sorted(settings.keys() - {"data", "epochs"}) + ["seeds"] * (options.seeds is not None)
         if given or options.out:
             flag = (given or ["out"])[0].replace("_", "-")
-            raise DataError(f"--resume goes on with the run's own settings: leave out --{flag}")
-        folder = pipeline.resume(options.resume, options.cache, device).folder
+            raise DataError(f"--resume goes on with the run's own settings, all but --epochs: leave out --{flag}")
+        folder = pipeline.resume(options.resume, options.cache, device, epochs=settings.get("epochs")).folder
     else:
         config = _config(options, settings)
         folder = options.out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")

@@ -19,9 +19,9 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     return _finished(train.start(config, folder, cache, device), cache, device)
 
 
-def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
-    """Go on with an interrupted run, then measure and draw; it ends with the same bits as if it had not been."""
-    return _finished(train.resume(folder, cache, device), cache, device)
+def resume(folder: Path | str, cache: Path, device: str = "cpu", *, epochs: int | None = None) -> Run:
+    """Go on with a run, to more epochs if asked for (see `covid.runs.train.resume`), then measure and draw."""
+    return _finished(train.resume(folder, cache, device, epochs=epochs), cache, device)
 
 
 def _finished(run: Run, cache: Path, device: str) -> Run:

@@ -47,16 +47,50 @@ def start(config: Config, folder: Path | str, cache: Path, device: str = "cpu") 
     return _train(run, config, net, images, root, cache, device, checkpoint=None)
 
 
-def resume(folder: Path | str, cache: Path, device: str = "cpu") -> Run:
-    """Go on with a run that was interrupted; it ends with the same bits as if it had not been."""
+def resume(folder: Path | str, cache: Path, device: str = "cpu", *, epochs: int | None = None) -> Run:
+    """Go on with a run that was interrupted; it ends with the same bits as if it had not been.
+
+    A larger number of `epochs` lengthens the run, a finished one too. With the piecewise schedule the bits are those of
+    a run planned so from the start; a cosine depends on the number of epochs, and from here on it is the longer one's.
+    Raises DataError for fewer epochs than the run is planned for.
+    """
     run = Run.open(folder)
     config = run.config()
+    if epochs is not None and epochs < config.epochs:
+        raise DataError(
+            f"--epochs is {epochs}, but {folder} is planned for {config.epochs}: give a larger number, or leave "
+            "--epochs out"
+        )
+    plan = config if epochs is None else dataclasses.replace(config, epochs=epochs)
+    if plan != config:
+        print(_lengthening(config, plan))
     checkpoint = run.weights_file("last")
     begun = checkpoint.is_file()
-    net = run.network("last") if begun else build_network(config)
-    return _train(
-        run, config, net, run.images(), data_root(config, cache), cache, device, checkpoint if begun else None
-    )
+    net = run.network("last") if begun else build_network(plan)
+    return _train(run, plan, net, run.images(), data_root(plan, cache), cache, device, checkpoint if begun else None)
+
+
+def _lengthening(config: Config, plan: Config) -> str:
+    """What becomes of a run that is given more epochs, in a sentence."""
+    told = f"The run goes on to {plan.epochs} epochs instead of {config.epochs}"
+    if plan.schedule == "cosine":
+        return (
+            f"{told}. Its learning rate was falling along a cosine over {config.epochs} epochs, and follows the one "
+            f"over {plan.epochs} from here on: the result is not that of a run planned for {plan.epochs} epochs."
+        )
+    return f"{told}, with the same result as if it had been planned so from the start."
+
+
+class _Replan(tc.Callback):
+    """Writes the run's settings once nothing can refuse the training any more, and takes away what they outdate."""
+
+    def __init__(self, run: Run, config: Config):
+        self.run, self.config = run, config
+
+    def on_train_begin(self, trainer: tc.Trainer) -> None:
+        if self.config != self.run.config():
+            self.config.write(self.run.config_file)
+            self.run.metrics_file.unlink(missing_ok=True)
 
 
 def _train(
@@ -79,8 +113,9 @@ def _train(
         net.to(device),
         optimizer(config),
         schedule(config),
-        [tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
+        [_Replan(run, config), tc.TrainingTable(), tc.Checkpoint(run.folder), tc.CSVLog(run.history_file)],
         batch_size=config.batch_size,
+        drop_last=True,
         balanced=config.balanced,
         augment=Augmentation() if config.augment else None,
         batch_norm=config.batch_norm,
@@ -89,7 +124,10 @@ def _train(
     )
     if checkpoint:
         trainer.resume(checkpoint)
-    trainer.fit(data["train"], data[validation], epochs=config.epochs)
+    if trainer.ended and trainer.epoch >= config.epochs:
+        print(f"All {config.epochs} epochs are finished; a larger --epochs goes on from here.")
+    else:
+        trainer.fit(data["train"], data[validation], epochs=config.epochs)
     run.write_environment(trainer.seconds)
     return run
 

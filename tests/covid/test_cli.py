@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +170,8 @@ def test_the_paper_split_validates_on_the_test_images_and_says_so(cache, capsys,
         (["train", "--size", "30", "--phantoms", "6", "--batch-size", "4"], "layer 'conv_4' (Conv2D) does not fit"),
         (["train", "--phantoms", "6", "--size", "64"], "do not fill a batch of 32"),
         (["train", "--data", "one-class"], "training needs at least two classes"),
-        (["train", "--resume", "run", "--epochs", "3"], "leave out --epochs"),
+        (["train", "--resume", "run", "--epochs", "1"], "--epochs is 1, but run is planned for 2: give a larger"),
+        (["train", "--resume", "run", "--size", "32"], "the run's own settings, all but --epochs: leave out --size"),
         (["train", "--out", "full"], "full is not empty"),
         (["evaluate", "nowhere"], "nowhere is no run folder"),
         (["predict", "run", "nowhere.png"], "nowhere.png is unreadable: no such file"),
@@ -188,6 +192,61 @@ def test_errors_are_one_sentence_without_a_traceback(arguments, expected, run, c
     status, _, err = covid(capsys, *arguments, "--cache", cache)
     assert status == 1 and expected in err and err.startswith("covid: ") and "Traceback" not in err
     assert not Path("runs").exists()  # a refused command leaves nothing behind
+
+
+def test_a_finished_run_is_lengthened_to_the_bits_of_a_longer_one(cache, capsys, tmp_path):
+    """Batch norm's statistics and the class priors of the shorter run's end leave no trace."""
+    small = [*SMALL, "--balanced", "--drop-period", "1", "--cache", str(cache)]
+    for folder, epochs in (("short", "1"), ("long", "3")):
+        assert main(["train", *small, "--epochs", epochs, "--out", str(tmp_path / folder)]) == 0
+    status, out, _ = covid(capsys, "train", "--resume", tmp_path / "short", "--epochs", 3, "--cache", cache)
+    assert status == 0 and "goes on to 3 epochs instead of 1, with the same result as if" in out
+    for name in ("best", "last"):
+        short, long = (tc.load(tmp_path / folder / f"{name}.safetensors").state_dict() for folder in ("short", "long"))
+        assert all(np.array_equal(short[key], long[key]) for key in long)
+    for name in ("config.json", "predictions.csv", "metrics.json"):
+        assert (tmp_path / "short" / name).read_text() == (tmp_path / "long" / name).read_text()
+    status, out, _ = covid(capsys, "train", "--resume", tmp_path / "short", "--cache", cache)
+    assert status == 0 and "All 3 epochs are finished" in out
+
+
+def test_a_lengthened_cosine_says_that_it_is_another_run(run, cache, capsys, tmp_path):
+    small = [*SMALL, "--epochs", "1", "--schedule", "cosine", "--cache", str(cache)]
+    assert main(["train", *small, "--out", str(tmp_path / "run")]) == 0
+    status, out, _ = covid(capsys, "train", "--resume", tmp_path / "run", "--epochs", 2, "--cache", cache)
+    assert status == 0 and "the result is not that of a run planned for 2 epochs" in out
+    rates = [float(row["learning_rate"]) for row in csv.DictReader((tmp_path / "run/history.csv").read_text().splitlines())]
+    assert rates[-1] == pytest.approx(0.5 * rates[0])  # epoch 2 of a cosine over 2
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(["--version"])
+    assert exit_status.value.code == 0 and tc.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no closed pipe of this kind")
+def test_a_reader_that_stops_reading_ends_the_command_quietly(run, tmp_path):
+    """As in `covid … | head -1`."""
+    shutil.copytree(run, tmp_path / "run")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "covid", "compare", "run", "run", "--json"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, env=with_covid(), text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def with_covid():
+    """The environment of a process that finds this covid from any folder."""
+    return {**os.environ, "PYTHONPATH": str(Path(tc.__file__).parents[1])}
+
+
+@pytest.mark.skipif(tc.backend.has_gpu(), reason="there is a GPU")
+def test_device_cuda_without_one_is_told_for_the_command_line(capsys):
+    status, _, err = covid(capsys, "train", "--device", "cuda")
+    assert status == 1 and err.startswith("covid: --device cuda: ") and err.count("\n") == 1
+    assert "leave out --device cuda" in err and ".to(" not in err
 
 
 def test_an_unknown_option_names_itself(capsys):
