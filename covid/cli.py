@@ -330,9 +330,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     from covid.runs.run import Run
 
     run = Run.open(options.run)
-    net = run.network(options.weights, _device(options))
+    net, provenance = run.network(options.weights, _device(options)), run.provenance()
+    warnings: list[str] = []
     if options.data:
         table, images = evaluate.on_folder(run, net, options.data, options.cache, _names(options.map))
+        warnings = provenance.warnings(image.path for image in images if image.split)
         result, heading = measure(table), f"images in {options.data}:\n{manifest.summary(images)}\n"
     elif options.map:
         raise DataError("--map renames the classes of another folder: give that folder with --data")
@@ -341,9 +343,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         result, heading = measure(evaluate.on_own_images(run, net, options.cache)), f"test images of {run.folder}:"
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps({**result, "trained_on": provenance.trained_on, "warnings": warnings}, indent=2))
         print(NOTICE, file=sys.stderr)
     else:
+        _print_warnings(warnings)
         print(f"{heading}\n{metrics.format_metrics(result)}\n\nThe run's results are in {run.folder}\n{NOTICE}")
     return 0
 
@@ -360,34 +363,49 @@ def _predict(options: argparse.Namespace) -> int:
     from covid.runs.run import Run
 
     run = Run.open(options.run)
-    net, classes = run.network(options.weights, _device(options)), run.config().classes
-    entries: list[dict[str, Any]] = []
-    failures = 0
+    net, classes, provenance = run.network(options.weights, _device(options)), run.config().classes, run.provenance()
+    files = evaluate.image_files(options.images)
+    warnings = {file: provenance.warnings([str(file)]) for file in files}
     if not options.json:
-        print("  ".join([*(f"{name:>9}" for name in classes), "image"]))
-    for path, outcome in evaluate.predictions(run, net, options.images):
-        if isinstance(outcome, DataError):
-            failures += 1
-            entries.append({"file": str(path), "error": str(outcome)})
-            print(f"covid: {outcome}", file=sys.stderr)
-            continue
-        entries.append(
-            {
-                "file": str(path),
-                "class": classes[int(outcome.argmax())],
-                "probabilities": {name: float(p) for name, p in zip(classes, outcome, strict=True)},
-            }
-        )
-        if not options.json:
-            cells = (f"{p:>{max(9, len(name))}.1%}" for name, p in zip(classes, outcome, strict=True))
-            print("  ".join([*cells, str(path)]))
+        _print_warnings(sorted({warning for of_file in warnings.values() for warning in of_file}))
+        widths = [max(9, len(name)) for name in classes]
+        print("  ".join([f"{'class':{max(widths)}}", *map(str.rjust, classes, widths), "image"]))
+    entries: list[dict[str, Any]] = []
+    for answer in evaluate.answers(run, net, files):
+        entry = _entry(answer, classes, provenance.trained_on, [*warnings[answer.path], *answer.doubts])
+        entries.append(entry)
+        if answer.error:
+            print(f"covid: {answer.error}", file=sys.stderr)
+        elif not options.json:
+            _print_warnings(answer.doubts)
+            shares = (f"{p:>{width}.1%}" for p, width in zip(entry["probabilities"].values(), widths, strict=True))
+            print("  ".join([f"{entry['class']:{max(widths)}}", *shares, entry["file"]]))
     if options.json:
         print(json.dumps(entries, indent=2))
+    failures = sum("error" in entry for entry in entries)
     print(
         f"\n{len(entries) - failures} of {len(entries)} images read; the run's results are in {run.folder}\n{NOTICE}",
         file=sys.stderr if options.json else sys.stdout,
     )
     return 1 if failures else 0
+
+
+def _entry(answer: Any, classes: Sequence[str], trained_on: str, warnings: Sequence[str]) -> dict[str, Any]:
+    """What is said of one image, in plain JSON types."""
+    if answer.error:
+        return {"file": str(answer.path), "error": answer.error}
+    return {
+        "file": str(answer.path),
+        "class": classes[int(answer.probabilities.argmax())],
+        "probabilities": {name: float(p) for name, p in zip(classes, answer.probabilities, strict=True)},
+        "trained_on": trained_on,
+        "warnings": list(warnings),
+    }
+
+
+def _print_warnings(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}")
 
 
 def _audit(options: argparse.Namespace) -> int:

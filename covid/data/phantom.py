@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from covid.errors import DataError
 
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
 VERSION = 1  # raise it when the same seed draws other images: old folders are then left alone
+
+_PHANTOM = re.compile(rf"(^|/)({'|'.join(CLASSES)})/seed\d+-\d+px-\d{{4}}\.png$")
 
 Field = NDArray[np.floating[Any]]  # float32 throughout: see `View.grid`
 RIGHT, LEFT = -1, 1  # the patient's sides: the sign of u
@@ -176,6 +179,15 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int, size: int = 22
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def is_phantom(path: str) -> bool:
+    """Whether a file's path ends as those that `write_phantoms` gives; the image is not looked at.
+
+    >>> is_phantom("cache/Normal/seed0-224px-0012.png"), is_phantom("Normal/IM-0115-0001.jpeg")
+    (True, False)
+    """
+    return _PHANTOM.search(path.replace(os.sep, "/")) is not None
 
 
 # --- tissues: each returns attenuation, or a share of the lungs, per pixel ---

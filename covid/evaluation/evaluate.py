@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import tinycnn as tc
 from covid.config import Config
@@ -101,26 +102,40 @@ def _predictions(
     return Predictions.of_images(images, groups, np.stack(joined, axis=1))
 
 
-def predictions(run: Run, net: tc.Sequential, paths: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | DataError]]:
-    """For each image file, and each image in a folder: its probabilities (classes,), or why it cannot be read."""
-    config = run.config()
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one image file: probabilities (classes,) with doubts about the image, or an error."""
+
+    path: Path
+    probabilities: NDArray[np.floating] | None = None
+    doubts: Sequence[str] = ()
+    error: str = ""
+
+
+def answers(run: Run, net: tc.Sequential, paths: Sequence[Path]) -> Iterator[Answer]:
+    """What a run's network says of each image file."""
+    config, provenance = run.config(), run.provenance()
     settings = Settings(size=(config.size, config.size), clahe=config.clahe)
-    for path in _files(paths):
+    for path in paths:
         try:
             pixels = preprocess(read_grey(path), settings)
         except DataError as error:
-            yield path, error
+            yield Answer(path, error=str(error))
             continue
         x = np.broadcast_to(pixels, (1, config.channels, *pixels.shape))
-        yield path, backend.to_device(net.predict(backend.to_device(x, net.device)), "cpu")[0]
+        p = backend.to_device(net.predict(backend.to_device(x, net.device)), "cpu")[0]
+        yield Answer(path, p, provenance.doubts(path, pixels))
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """The files among `paths`, and the images in the folders among them. Raises DataError for a folder without any."""
+    found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in collect.IMAGE_SUFFIXES)
             if not inside:
                 raise DataError(f"{path} holds no images ({', '.join(sorted(collect.IMAGE_SUFFIXES))}): give others")
-            yield from inside
+            found += inside
         else:
-            yield path
+            found.append(path)
+    return found

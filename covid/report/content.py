@@ -18,6 +18,7 @@ from covid.report.data import images_table, left_out
 from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, table
 from covid.report.settings import further_settings, same_as_table_1, table_1, table_2
 from covid.runs.predictions import Predictions
+from covid.runs.provenance import PHANTOM_WEIGHTS, PHANTOMS
 from covid.runs.run import Run
 from covid.tables import interval, percent
 from covid.tables import points as in_points
@@ -107,7 +108,8 @@ def _summary(
             "95 % interval.",
             Bullets(tuple(one.sentence() for one in compared)),
         )
-    return (Bullets(tuple(headline)), *(differences(config) if not reason else ()), *verdict)
+    first = (PHANTOM_WEIGHTS,) if run.provenance().trained_on == PHANTOMS else ()
+    return (*first, Bullets(tuple(headline)), *(differences(config) if not reason else ()), *verdict)
 
 
 def _images(run: Run, config: Config, images: Sequence[Radiograph], cache: Path) -> tuple[Part, ...]:

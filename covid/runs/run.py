@@ -16,6 +16,7 @@ from covid.config import Config
 from covid.data.manifest import Radiograph, read_manifest
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
+from covid.runs.provenance import Provenance
 from tinycnn import backend
 
 WEIGHTS = ("last", "best")
@@ -32,6 +33,7 @@ class Run:
         self.predictions_file = self.folder / "predictions.csv"
         self.metrics_file = self.folder / "metrics.json"
         self.audit_file = self.folder / "audit.json"
+        self.provenance_file = self.folder / "provenance.json"
         self.environment_file = self.folder / "environment.json"
         self.training_picture = self.folder / "training.png"
         self.confusion_picture = self.folder / "confusion.png"
@@ -102,6 +104,16 @@ class Run:
     def audit(self) -> dict[str, Any]:
         """What `covid audit` found."""
         return earlier.audit(read_json(self.audit_file, f"covid audit {self.folder} writes it again"))
+
+    def provenance(self) -> Provenance:
+        """What its network was trained on; a run of an earlier version knows it by its files' names alone."""
+        if not self.provenance_file.is_file():
+            return Provenance.of(image.path for image in self.images() if image.split == "train")
+        values = read_json(self.provenance_file, f"covid train --resume {self.folder} writes it again")
+        try:
+            return Provenance.of_json(values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.provenance_file} is damaged ({error!r}): restore it, or train again") from error
 
     def environment(self) -> dict[str, Any]:
         """Where and how it was trained."""

@@ -17,7 +17,8 @@ from covid.models import alexnet
 from covid.models.paper import paper_network
 from covid.models.pooled import pooled_network
 from covid.runs.pixels import data_root, datasets
-from covid.runs.run import Run
+from covid.runs.provenance import Provenance
+from covid.runs.run import Run, write_json
 from tinycnn.schedules import Schedule
 
 
@@ -109,6 +110,9 @@ def _train(
     if config.split != "patient":
         validation = "test"
         print("As in the paper, one hold-out serves for validation and test: the test accuracy is too good.\n")
+    if not run.provenance_file.is_file():
+        trained = [image.path for image in images if image.split == "train"]
+        write_json(run.provenance_file, Provenance.of(trained, (x[0] for x in data["train"].images())).to_json())
     trainer = tc.Trainer(
         net.to(device),
         optimizer(config),

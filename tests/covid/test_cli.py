@@ -53,6 +53,7 @@ def test_train_writes_the_run_folder(run):
         "predictions.csv",
         "metrics.json",
         "environment.json",
+        "provenance.json",
         "training.png",
         "confusion.png",
     }
@@ -71,6 +72,7 @@ def test_evaluate_repeats_the_metrics_of_training(run, cache, capsys):
     status, out, _ = covid(capsys, "evaluate", run, "--json", "--cache", cache)
     assert status == 0
     result = json.loads(out)
+    assert (result.pop("trained_on"), result.pop("warnings")) == ("phantoms", [])
     assert result == json.loads((run / "metrics.json").read_text())
     assert result["classes"] == ["COVID-19", "Normal", "Pneumonia"]
     confusion = np.array(result["confusion"])
@@ -87,7 +89,8 @@ def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run,
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--json", "--cache", cache)
     found, own = json.loads(out), json.loads((run / "metrics.json").read_text())
     assert found.pop("calibration")["temperature"] is None  # no validation images there
-    assert own.pop("calibration")["temperature"] and status == 0 and found == own
+    assert own.pop("calibration")["temperature"] and status == 0
+    assert found == {**own, "trained_on": "phantoms", "warnings": []}
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--cache", cache)
     assert "the network was trained or validated on it" in out and out.rstrip().endswith(NOTICE)
 
@@ -115,6 +118,53 @@ def test_predict_agrees_with_evaluate_and_reads_on_after_a_bad_file(run, cache, 
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:2000])
     status, out, err = covid(capsys, "predict", run, tmp_path)
     assert status == 1 and "good.png" in out and "bad.png is unreadable" in err and "1 of 2 images read" in out
+
+
+def test_real_images_met_by_phantom_weights_are_warned_of_above_the_numbers(run, cache, capsys, tmp_path):
+    """Whether an image was drawn is told by its file's name: a copy under another name counts as real."""
+    phantoms = next(cache.glob("phantoms-*"))
+    drawn = sorted((phantoms / "Normal").iterdir())[0]
+    for label in ("NORMAL", "COVID"):
+        (tmp_path / label).mkdir()
+    for k, path in enumerate(sorted((phantoms / "Normal").iterdir())[:4]):
+        with Image.open(path) as image:  # other bytes, or the run would know it
+            image.point(lambda grey: min(grey + 1, 255)).save(tmp_path / ("NORMAL", "COVID")[k % 2] / f"IM-{k}.png")
+    told = "trained on drawn phantoms"
+    real = tmp_path / "NORMAL/IM-0.png"
+    status, out, _ = covid(capsys, "predict", run, real)
+    warning, header, row = out.splitlines()[:3]
+    assert status == 0 and told in warning and header.split() == ["class", "COVID-19", "Normal", "Pneumonia", "image"]
+    shares = dict(zip(header.split()[1:4], (float(cell.rstrip("%")) for cell in row.split()[1:4]), strict=True))
+    assert row.split()[0] == max(shares, key=shares.get) and row.endswith(str(real))
+    entry = json.loads(covid(capsys, "predict", run, real, "--json")[1])[0]
+    assert entry["trained_on"] == "phantoms" and told in entry["warnings"][0]
+    assert json.loads(covid(capsys, "predict", run, drawn, "--json")[1])[0]["warnings"] == []
+    assert told not in covid(capsys, "predict", run, drawn)[1]
+    evaluate = ("evaluate", run, "--data", tmp_path, "--cache", cache)
+    out = covid(capsys, *evaluate)[1]
+    assert told in out.splitlines()[0] and out.count(told) == 1
+    assert told in json.loads(covid(capsys, *evaluate, "--json")[1])["warnings"][0]
+
+
+def test_an_image_that_is_no_radiograph_is_doubted(run, capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    photo = np.zeros((90, 120, 3), np.uint8)
+    photo[:45], photo[45:] = (90, 150, 240), (60, 140, 40)  # sky and grass
+    page = np.full((300, 200), 255, np.uint8)
+    page[20:280:12, 20:180] = rng.integers(0, 2, (22, 160)) * 255
+    pictures = {"photo": photo, "noise": rng.integers(0, 256, (200, 200), dtype=np.uint8), "page": page}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    status, out, _ = covid(capsys, "predict", run, tmp_path)
+    lines = out.splitlines()
+    assert status == 0
+    for name in pictures:
+        row = next(k for k, line in enumerate(lines) if line.endswith(f"{name}.png"))
+        assert lines[row - 1].startswith(f"warning: {name}.png looks unlike the training images")
+        assert lines[row - 1].endswith("it may be no chest radiograph")
+    assert "of its pixels are coloured" in out
+    entries = json.loads(covid(capsys, "predict", run, tmp_path, "--json")[1])
+    assert all("no chest radiograph" in entry["warnings"][-1] for entry in entries)
 
 
 def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, monkeypatch):
@@ -215,7 +265,9 @@ def test_a_lengthened_cosine_says_that_it_is_another_run(run, cache, capsys, tmp
     assert main(["train", *small, "--out", str(tmp_path / "run")]) == 0
     status, out, _ = covid(capsys, "train", "--resume", tmp_path / "run", "--epochs", 2, "--cache", cache)
     assert status == 0 and "the result is not that of a run planned for 2 epochs" in out
-    rates = [float(row["learning_rate"]) for row in csv.DictReader((tmp_path / "run/history.csv").read_text().splitlines())]
+    rates = [
+        float(row["learning_rate"]) for row in csv.DictReader((tmp_path / "run/history.csv").read_text().splitlines())
+    ]
     assert rates[-1] == pytest.approx(0.5 * rates[0])  # epoch 2 of a cosine over 2
 
 
