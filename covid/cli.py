@@ -114,7 +114,7 @@ def _add_train(commands: Any) -> None:
             "optimizer": (list(CHOICES["optimizer"]), "gradient descent with momentum, or Adam"),
             "learning_rate": (float, "initial learning rate"),
             "momentum": (float, "of gradient descent"),
-            "schedule": (list(CHOICES["schedule"]), "how the learning rate falls: in steps, or along a cosine"),
+            "schedule": (list(CHOICES["schedule"]), "learning rate schedule: falling in steps, or along a cosine"),
             "drop_factor": (float, "what the learning rate is multiplied by at each drop"),
             "drop_period": (int, "epochs between drops"),
             "weight_decay": (float, "L2 factor"),

@@ -45,7 +45,7 @@ def collection(folder: Path) -> Report:
         Section("Table 4: validation accuracy by epoch", (_table_4(runs),)),
         Section("Table 5: the proposed network and AlexNet", _comparison("paper", "alexnet", pairs)),
         Section("A network with global average pooling on the same patients", _comparison("pooled", "patient", pairs)),
-        Section("Where the points go", _points(runs)),
+        Section("Accuracy on parts of the test sets", _points(runs)),
         Section("Audits", _audits(folder, runs)),
         Section("Each run's own report", _links(folder, runs)),
     )
@@ -87,7 +87,7 @@ def _summary(runs: Runs, summaries: Mapping[str, dict[str, Any]], compared: Comp
             sentences.append(f"{plan.title} ({name}): not run.")
             continue
         sentences.append(
-            f"{plan.title} ({name}): {_mean_sd(summaries[name]['accuracy'])} % right in "
+            f"{plan.title} ({name}): {_mean_sd(summaries[name]['accuracy'])} % accuracy in "
             f"{_count(runs[name])}, balanced accuracy {_mean_sd(summaries[name]['balanced_accuracy'])} %."
         )
     verdicts = [_verdict(name, figures) for name in _REPEATS for figures in _by_figure(compared.get(name, ()))]

@@ -36,8 +36,8 @@ def content(run: Run, cache: Path) -> Report:
         Section("Images", _images(run, config, images, cache)),
         Section("Network and training", _training(run, config, history)),
         Section("Results", _results(metrics, predictions, not no_match(config, images))),
-        Section("Beside the paper", _beside_paper(config, images, compared)),
-        Section("Where the points come from", _points(config, predictions.of("test"), images, history)),
+        Section("Comparison with the paper", _beside_paper(config, images, compared)),
+        Section("Accuracy on parts of the test set", _points(config, predictions.of("test"), images, history)),
         Section("Audit", _audit(run, cache)),
         Section("How it was run", _provenance(run, config)),
         Section("Limits", (Bullets(limits(config, images)),)),
@@ -89,10 +89,10 @@ def _summary(
         f"{_capital(network_name(config))}, trained on {what} (epochs: {config.epochs}): {counts['train']:,} "
         f"images for training, {others}. Split: "
         f"{config.split}; seed {config.seed}.",
-        f"It is right in {percent(metrics['accuracy'])} % of the {metrics['n']:,} test images (95 % interval "
+        f"It classifies {percent(metrics['accuracy'])} % of the {metrics['n']:,} test images correctly (95 % interval "
         f"{interval(metrics['accuracy_interval'])}, or {interval(best['accuracy'])} when its {metrics['patients']:,} "
-        f"patients are drawn with replacement). Always answering {majority['class']} is right in "
-        f"{percent(majority['accuracy'])} %.",
+        f"patients are drawn with replacement). Always answering {majority['class']} would be right "
+        f"for {percent(majority['accuracy'])} %.",
         f"Its balanced accuracy, the mean of the classes' sensitivities, is {percent(metrics['balanced_accuracy'])} % "
         f"({interval(best['balanced_accuracy'])}).",
     ]
@@ -153,8 +153,8 @@ def _results(metrics: dict[str, Any], predictions: Predictions, comparable: bool
     ]
     calibration = metrics["calibration"]
     tempered = (
-        f" Divided by the temperature {calibration['temperature']:.2f}, fitted to the validation images, the "
-        f"logits have {calibration['ece_after']:.3f}."
+        f" After dividing the logits by the temperature {calibration['temperature']:.2f}, fitted to the validation "
+        f"images, the ECE is {calibration['ece_after']:.3f}."
         if calibration["temperature"]
         else ""
     )
@@ -197,7 +197,7 @@ def _beside_paper(config: Config, images: Sequence[Radiograph], compared: Sequen
         ]
     else:
         reason = no_match(config, images) or "of its settings"
-        parts = [f"Nothing can be compared with the paper, because {reason}. Its figures stand here for reference."]
+        parts = [f"Nothing can be compared with the paper, because {reason}. Its figures are listed for reference."]
     return (*parts, *tables)
 
 
@@ -231,7 +231,7 @@ def _points(
             f"last is {choice['last_epoch']} with {percent(choice['last'])} %: choosing the epoch on these images "
             f"would add {in_points(choice['gain'])} points to what they measure. "
             + (
-                "They are not the test images, so the test is not flattered by it."
+                "They are not the test images, so such a choice would not make the test results look better."
                 if config.split == "patient"
                 else "They are the test images themselves. The results here are those of "
                 "the last epoch, without choosing."
@@ -254,7 +254,7 @@ def points_tables(test: Predictions, images: Sequence[Radiograph], which: str = 
             )
         )
     else:
-        found.append(f"No patient of the test images{of_run} was trained on.")
+        found.append(f"No patient of the test images{of_run} is in the training set.")
     return found
 
 

@@ -15,7 +15,7 @@ def images_table(images: Sequence[Radiograph], classes: Sequence[str]) -> Table:
     used = [image for image in images if image.split]
     rows = [[name, *(_count(used, side, name) for side in (*sides, ""))] for name in classes]
     rows.append(["all", *(_count(used, side) for side in (*sides, ""))])
-    return table("Images, and in brackets the patients they are of.", ["class", *sides, "all"], rows)
+    return table("Number of images, with the number of patients in brackets.", ["class", *sides, "all"], rows)
 
 
 def _count(used: Sequence[Radiograph], side: str, label: str = "") -> str:

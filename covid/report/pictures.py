@@ -50,8 +50,8 @@ def confusion(metrics: Mapping[str, Any]) -> Figure:
     """Figure 3 of the paper, from the run's metrics."""
     return Figure(
         "confusion",
-        "Figure 3. Confusion matrix of this run's test images: rows are what the network says, "
-        "columns what is so; the margins are precision and sensitivity.",
+        "Figure 3. Confusion matrix of this run's test images: rows are predicted classes, "
+        "columns true classes; the margins are precision and sensitivity.",
         f"Confusion matrix of {metrics['n']} images, {percent(metrics['accuracy'])} % of them right.",
         png(lambda file: charts.confusion_chart(metrics["confusion"], metrics["classes"], file)),
     )

@@ -120,7 +120,7 @@ def test_the_numbers_are_those_of_the_metrics_in_every_format(phantom_run):
     assert report["data"]["metrics"] == metrics
     assert report["data"]["environment"]["training_seconds"] > 0
     right, n = int(np.trace(metrics["confusion"])), int(np.sum(metrics["confusion"]))
-    headline = f"It is right in {100 * right / n:.1f} % of the {n} test images"
+    headline = f"It classifies {100 * right / n:.1f} % of the {n} test images correctly"
     text = " ".join(Page((phantom_run.folder / "report.html").read_text()).texts)
     markdown = (phantom_run.folder / "report.md").read_text()
     for written in (text, markdown, json.dumps(report, ensure_ascii=False)):
@@ -239,7 +239,7 @@ def test_the_collection_compares_what_was_run_and_names_what_was_not(experiments
     assert "the experiment alexnet was not run" in text and "the experiment pooled and patient" not in text
     accuracy = Run(experiments / "paper/seed-0").metrics()["accuracy"]
     assert report.data["experiments"]["paper"]["accuracy"]["values"] == [accuracy]
-    assert f"(paper): {100 * accuracy:.1f} % right in one run" in text
+    assert f"(paper): {100 * accuracy:.1f} % accuracy in one run" in text
     assert "| paper split, after the last epoch | " + f"{100 * accuracy:.1f} |" in text
     high = Run(experiments / "paper/seed-0").metrics()["accuracy_interval"][1]
     assert (
