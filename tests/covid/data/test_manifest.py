@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from covid.data.manifest import read_manifest, summary, write_manifest
+from covid.data.manifest import Radiograph, read_manifest, summary, write_manifest
 from covid.errors import DataError
 
 IMAGES = [
