@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from covid import paper
+from covid.audit import audit_run
 from covid.config import Config
 from covid.data.manifest import Radiograph
 from covid.errors import DataError
@@ -287,7 +288,7 @@ def audit_parts(audit: dict[str, Any], name: str) -> tuple[Part, ...]:
     ]
     header = ["test images", "accuracy", "95 % interval", "balanced accuracy", *audit["classes"]]
     return (
-        Bullets(tuple(audit["verdict"])),
+        Bullets(tuple(audit_run.verdict(audit))),  # from the figures, so that an earlier audit is told in today's words
         pictures.perturbations(audit, name),
         table(
             "The network on changed test images, then the shortcut baseline: linear classifiers of a few image "

@@ -47,13 +47,14 @@ def old(today, tmp_path):
         row["kind"] = row["kind"].replace("occlusion", "covering")
         row["name"] = row["name"].replace("lungs occluded", "lungs covered")
     (folder / "audit.json").write_text(json.dumps(audit))
+    audit["verdict"] = ["With the lungs covered these films are told by the floor."]
     assert "baseline:" not in (folder / "audit.json").read_text()
     return Run.open(folder)
 
 
 def test_config_and_audit_read_as_todays(old, today):
     assert old.config() == today.config() and old.config().network == "pooled"
-    assert old.audit() == today.audit()
+    assert {**old.audit(), "verdict": None} == {**today.audit(), "verdict": None}
 
 
 def test_an_old_run_is_evaluated_and_reported(old, today, cache, capsys):
