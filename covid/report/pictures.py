@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from covid import paper
 from covid.config import Config
@@ -17,7 +15,7 @@ from covid.data.manifest import Radiograph
 from covid.data.preprocess import Settings, preprocess, read_grey
 from covid.evaluation.measure import class_curves
 from covid.figures import audit_charts, charts, curve_charts
-from covid.figures.canvas import OVERSAMPLING, WIDTH, Canvas, shorten
+from covid.figures.image_grid import image_grid
 from covid.report.against_paper import Comparison, History
 from covid.report.document import Figure
 from covid.runs import pixels
@@ -25,7 +23,7 @@ from covid.runs.predictions import Predictions
 from covid.runs.run import Run
 from covid.tables import percent
 
-Drawer = Callable[[Any], None]
+Drawer = Callable[[Any], object]
 
 
 def png(draw: Drawer) -> bytes:
@@ -123,7 +121,7 @@ def samples(run: Run, cache: Path, licences: Mapping[str, str]) -> Figure:
     """
     config = run.config()
     chosen = examples(config, run.images())
-    rows = list(zip(("as it is", "preprocessed"), _read(config, chosen, cache), strict=True))
+    rows = _read(config, chosen, cache)
     step = "CLAHE" if config.clahe else f"resizing to {config.size} × {config.size} pixels"
     names = [
         f"{image.label}: {image.path}" + (f" (licence {licences[image.path]})" if licences.get(image.path) else "")
@@ -134,7 +132,7 @@ def samples(run: Run, cache: Path, licences: Mapping[str, str]) -> Figure:
         f"Figure 2. A test image of each class before (above) and after {step} (below). " + "; ".join(names) + ".",
         f"{len(chosen)} chest images, of classes {', '.join(image.label for image in chosen)}, each before and "
         "after preprocessing.",
-        png(lambda file: _grid([image.label for image in chosen], rows, file)),
+        png(lambda file: image_grid([image.label for image in chosen], ("as it is", "preprocessed"), rows, file)),
     )
 
 
@@ -166,21 +164,3 @@ def _read(config: Config, images: Sequence[Radiograph], cache: Path) -> tuple[li
     root, settings = pixels.data_root(config, cache), Settings(size=(config.size, config.size), clahe=config.clahe)
     greys: list[NDArray[Any]] = [read_grey(root / image.path) for image in images]
     return greys, [preprocess(grey, settings) for grey in greys]
-
-
-def _grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[NDArray[Any]]]], file: Any) -> None:
-    margin, gap = 40, 10
-    side = min(360, (WIDTH - margin) // len(columns) - gap)
-    left = margin + (WIDTH - margin - (side + gap) * len(columns)) // 2
-    canvas = Canvas(WIDTH, 50 + (side + gap) * len(rows))
-    for row, (name, images) in enumerate(rows):
-        top = 45 + (side + gap) * row
-        canvas.vertical_text(left - 20, top + side / 2, name, 18)
-        for column, image in enumerate(images):
-            x = left + (side + gap) * column
-            if row == 0:
-                canvas.text(x + side / 2, 22, shorten(columns[column], 20, side), 20)
-            picture = Image.fromarray(np.clip(np.round(image), 0, 255).astype(np.uint8))
-            whole = ImageOps.pad(picture, (side * OVERSAMPLING,) * 2, Image.Resampling.BICUBIC, color=0)
-            canvas.image.paste(whole.convert("RGB"), (x * OVERSAMPLING, top * OVERSAMPLING))
-    canvas.save(file)
