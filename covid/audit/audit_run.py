@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 import tinycnn as tc
 from covid.audit.image_features import read_image_features
 from covid.audit.perturbations import UNTOUCHED, Pixels, perturbations
-from covid.audit.shortcut_baseline import FILE_FEATURES, PIXEL_FEATURES, LinearClassifier, file_features, pixel_features
+from covid.audit.shortcut_baseline import (
+    FILE_FEATURES,
+    PIXEL_FEATURES,
+    file_features,
+    fit_linear_classifier,
+    pixel_features,
+)
 from covid.errors import DataError
 from covid.evaluation.metrics import confusion_matrix, metrics
 from covid.runs import pixels
@@ -114,7 +120,7 @@ def _baseline(
     classes: Sequence[str],
     equal: bool,
 ) -> dict[str, Any]:
-    classifier = LinearClassifier.fit(train_features, t_train, len(classes), equal_classes=equal)
+    classifier = fit_linear_classifier(train_features, t_train, equal_classes=equal)
     return {
         "name": f"{name}, equal classes" if equal else name,
         "features": list(features),

@@ -187,8 +187,8 @@ def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], file: File
     upright = any("…" in name for name in columns)
     if upright:
         columns = [style.fit(name, ROOM * POINTS, SMALL, lines) for name in class_names]
-    room = max(style.text_width(line, NORMAL) for name in (*rows, "Sensitivity") for line in name.split("\n")) / POINTS
-    below = ROOM if upright else 0.15 * max(name.count("\n") + 1 for name in columns)
+    room = _longest([*rows, "Sensitivity"], NORMAL)
+    below = _longest(columns, SMALL) if upright else 0.15 * max(name.count("\n") + 1 for name in columns)
     left = (WIDTH - side + room + 0.3) / 2
     figure = style.new_figure(TOP + side + below + 0.42)
     axes = style.axes_at(figure, left, TOP, side, side)
@@ -228,6 +228,11 @@ def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], file: File
     height = 1 - (TOP + cell * k / 2) / down
     figure.text((left - room - 0.28) / across, height, "Output class (what the network says)", rotation=90, **words)
     return style.finish(figure, file)
+
+
+def _longest(names: Sequence[str], size: float) -> float:
+    """Width in inches of the longest line of the names."""
+    return max(style.text_width(line, size) for name in names for line in name.split("\n")) / POINTS
 
 
 def _tints(counts: NDArray[np.int64]) -> NDArray[np.float64]:

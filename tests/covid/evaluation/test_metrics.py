@@ -68,7 +68,7 @@ def test_f1_and_means_equal_scikit_learns(case):
 
 
 @given(labels)
-def test_equals_counting_films_one_by_one(case):
+def test_equals_counting_images_one_by_one(case):
     classes, pairs = case
     targets, outputs = [t for t, _ in pairs], [o for _, o in pairs]
     confusion = confusion_matrix(targets, outputs, classes)
@@ -108,7 +108,7 @@ def test_result_is_plain_json_with_none_for_zero_over_zero():
         "per_class",
     }
     assert result["per_class"]["never"]["intervals"]["sensitivity"] is None
-    assert result["balanced_accuracy"] == 0.8  # of the one class with films
+    assert result["balanced_accuracy"] == 0.8  # of the one class with images
     assert result["per_class"]["never"]["sensitivity"] is None
     assert result["per_class"]["never"]["precision"] == 0.0
     empty = metrics([[0, 0], [0, 0]], ["a", "b"])
@@ -132,12 +132,12 @@ def test_table_is_aligned_and_shows_undefined_values_as_dashes():
         }
         assert len(ends) == 1
     assert lines[-3:] == [
-        "overall accuracy 98.5 % of 269 films (95 % interval 96.2–99.4)",
+        "overall accuracy 98.5 % of 269 images (95 % interval 96.2–99.4)",
         "balanced accuracy 93.8 %: the mean of the sensitivities",
         "always answering Normal would score 90.7 %",
     ]
     nothing = format_metrics(metrics([[0]], ["only"]))
-    assert nothing.splitlines()[-1] == "overall accuracy – % of 0 films" and "\n\n\n" not in nothing
+    assert nothing.splitlines()[-1] == "overall accuracy – % of 0 images" and "\n\n\n" not in nothing
 
 
 def test_misuse_is_named():

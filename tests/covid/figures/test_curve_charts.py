@@ -22,7 +22,10 @@ def test_roc_curves_are_their_rates():
     (axes,) = roc_chart(curves).axes
     guessing, *lines = axes.lines
     assert guessing.get_xydata().tolist() == [[0, 0], [1, 1]]
-    assert [line.get_xydata().tolist() for line in lines] == [[[0, 0], [0.25, 0.75], [1, 1]], [[0, 0], [0.5, 0.1], [1, 1]]]
+    assert [line.get_xydata().tolist() for line in lines] == [
+        [[0, 0], [0.25, 0.75], [1, 1]],
+        [[0, 0], [0.5, 0.1], [1, 1]],
+    ]
     assert lines[0].get_color() != lines[1].get_color() and lines[0].get_linestyle() != lines[1].get_linestyle()
     assert legend(axes) == ["first\n0.900  (0.800 to 0.950)", "second\n0.345"]
     assert [handle.get_color() for handle in axes.get_legend().legend_handles] == [line.get_color() for line in lines]

@@ -31,7 +31,14 @@ def draw(kind, names, file=None):
         curves = [Curve(name, np.array([0.0, 0.5, 1]), np.array([0.2, 0.7, 1]), 0.75, (0.6, 0.9)) for name in names]
         return (roc_chart if kind == "roc" else precision_recall_chart)(curves, file)
     if kind == "reliability":
-        bins = {"low": 0.5, "high": 1.0, "count": 3, "confidence": 0.8, "accuracy": 0.7, "accuracy_interval": [0.2, 0.9]}
+        bins = {
+            "low": 0.5,
+            "high": 1.0,
+            "count": 3,
+            "confidence": 0.8,
+            "accuracy": 0.7,
+            "accuracy_interval": [0.2, 0.9],
+        }
         return reliability_chart({name: [bins] for name in names}, file)
     if kind == "intervals":
         rows = [Row(name, 0.5, 0.4, 0.6, 0.7) for name in names]
