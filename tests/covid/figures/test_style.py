@@ -47,7 +47,7 @@ def draw(kind, names, file=None):
         return occlusion_sheet({name: np.full((1, 32, 32), 90, np.uint8) for name in names}, file)
     row = {"accuracy": 0.5, "interval": [0.4, 0.6], "kind": "untouched"}
     row["sensitivity"] = {name: {"value": 0.5, "interval": [0.4, 0.6]} for name in names}
-    audit = {"conditions": [{"name": name, **row} for name in names], "classes": names, "films": 7}
+    audit = {"conditions": [{"name": name, **row} for name in names], "classes": names, "images": 7}
     return perturbation_chart({**audit, "majority": {"class": names[0], "accuracy": 0.4}}, file)
 
 
