@@ -35,7 +35,8 @@ AUDIT = {
 def series(container):
     """Points of a series with whiskers, and the ends of its whiskers."""
     line, _, (whiskers,) = container
-    return line.get_xydata(), np.array(whiskers.get_segments())[:, :, 0]
+    ends = [segment[:, 0] if len(segment) else (np.nan, np.nan) for segment in whiskers.get_segments()]
+    return line.get_xydata(), np.array(ends)
 
 
 def test_every_row_has_its_points_and_whiskers():
