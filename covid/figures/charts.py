@@ -87,7 +87,7 @@ def _panel(axes: Axes, history: History, key: str, height: float) -> list[Any]:
     axes.set_ylim(0, limit * 1.03)
     axes.set_xlim(history[0]["iteration"] - 0.5, history[-1]["iteration"] + 0.5)
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
-    axes.locator_params(axis="y", nbins=5, steps=[1, 2, 5, 10])
+    axes.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
     axes.set_ylabel(name, size=NORMAL, color=INK, labelpad=6)
     axes.yaxis.set_label_coords(-0.42 / (WIDTH - LEFT - RIGHT), 0.5)
     axes.spines["bottom"].set(visible=True, color=GREY, linewidth=0.8)

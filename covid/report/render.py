@@ -1,4 +1,8 @@
-"""A report as Markdown, HTML or JSON: the same sections each time."""
+"""A report as Markdown, HTML or JSON: the same sections each time.
+
+Written by hand and not by a template engine: a report is of six kinds of part, each a line or two in each format, and
+every text from outside is escaped where it enters.
+"""
 
 from __future__ import annotations
 

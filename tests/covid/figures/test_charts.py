@@ -50,6 +50,7 @@ def test_the_lines_are_the_history():
         assert list(smooth.get_xdata()) == list(range(1, 41))
         assert batches.get_color() == smooth.get_color() != validation.get_color()
         assert axes.get_xlim() == (0.5, 40.5)
+    assert upper.get_yticks().tolist() == [0, 20, 40, 60, 80, 100, *upper.get_yticks()[6:]]
     assert upper.get_ylim() == (0, 103) and upper.get_ylabel() == "Accuracy (%)" and lower.get_ylabel() == "Loss"
     assert lower.get_xlabel() == "Iteration"
     legend = [text.get_text() for text in upper.get_legend().get_texts()]
