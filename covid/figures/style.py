@@ -137,8 +137,8 @@ def literal(text: str) -> str:
 def fit(text: str, room: float, size: float, lines: int = 1) -> str:
     """The text, taken literally, on up to `lines` lines of `room` points, cut with an ellipsis if that is too little.
 
-    >>> fit("Pneumonia of unknown cause", 60, 8.5, lines=2)
-    'Pneumonia of\\nunknown cau…'
+    >>> fit("Pneumonia of unknown cause", 75, 8.5, lines=2)
+    'Pneumonia of\\nunknown cause'
     """
     rows = [""]
     for word in re.split(r"(?<=[ _])", literal(text)):
