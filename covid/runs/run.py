@@ -17,7 +17,6 @@ from covid.data.manifest import Radiograph, read_manifest
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
 from covid.runs.provenance import Provenance
-from tinycnn import backend
 
 WEIGHTS = ("last", "best")
 
@@ -123,8 +122,7 @@ class Run:
         """Write environment.json: the command, the versions, the machine, and how long the training took."""
         command = shlex.join(["covid", *sys.argv[1:]])
         write_json(
-            self.environment_file,
-            {"command": command, "training_seconds": round(training_seconds, 1), **backend.describe()},
+            self.environment_file, {"command": command, "training_seconds": round(training_seconds, 1), **tc.describe()}
         )
 
 
