@@ -8,7 +8,7 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -195,6 +195,7 @@ def install(monkeypatch, eager=True):
     cupy.cuda.alloc_pinned_memory = bytearray
     cupy.cuda.get_current_stream = lambda: cupy.streams[-1]
     cupy.cuda.runtime = ModuleType("cupy.cuda.runtime")
+    cupy.cuda.Device = lambda: SimpleNamespace(attributes={"MultiProcessorCount": 132})
     cupy.cuda.runtime.CUDARuntimeError = RuntimeError
     cupy.cuda.runtime.getDeviceCount = lambda: 1
     cupy.cuda.runtime.getDeviceProperties = lambda number: {"name": b"Make-believe 100"}

@@ -264,7 +264,7 @@ BAD = {  # {name: [(changes, what the error names)]}
     "sgdm_update_all": [
         ({"velocities": [ones(3), ones(4)]}, "velocities has shape"),
         ({"velocities": [ones(3)]}, "2 weights, 2 gradients, 1 velocities"),
-        ({"weights": [ones(3), ones(2, 2, dtype=np.float64)]}, "is of float"),
+        ({"weights": [ones(3), ones(2, 2, dtype=np.float64)]}, "gradients is of float32 and weights of float64"),
         ({"weight_decays": [0.1]}, "1 weight_decays for 2 weights"),
         ({"lrs": [0.1, 0.2]}, "lrs is .* function"),
         ({"lrs": lambda: [0.1]}, "1 learning rates for 2 weights"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tinycnn.kernels.windows import Padding, Pair, output_shape
 Array = Any  # numpy.ndarray or cupy.ndarray
 Shape = tuple[int, ...]
 
+shape_of, dtype_of = operator.attrgetter("shape"), operator.attrgetter("dtype")
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 INTEGERS = (int, np.integer)
 REMEMBERED = 1024  # sets of shapes that have been found to fit together: a network meets the same ones at every step
@@ -244,10 +246,8 @@ def conv_blocks_inference(x: Array, blocks: Sequence[tuple[Any, ...]]) -> None:
                 f"a block has {len(block)} members: give weight, bias, γ, β, mean, variance, eps, stride, padding, "
                 "dilation and groups"
             )
-        weight, bias, gamma, beta, mean, variance, _, *geometry = block
-        shape = _pooled_convolution(shape, weight.shape, *geometry)
-        _of_filters("bias gamma beta mean variance", len(weight), bias, gamma, beta, mean, variance)
-        _floats("x weight bias gamma beta mean variance", x, weight, bias, gamma, beta, mean, variance)
+        arrays = block[:6] if block[1] is not None else (block[0], *block[2:6])
+        shape = _block(shape, x.dtype, tuple(map(shape_of, arrays)), tuple(map(dtype_of, arrays)), *block[7:])
 
 
 # ---- element by element, dense layers, loss
@@ -492,6 +492,26 @@ def _pooled_convolution(
 
 
 @functools.lru_cache(REMEMBERED)
+def _block(
+    images: Shape, dtype: np.dtype, shapes: tuple[Shape, ...], dtypes: tuple[np.dtype, ...], *geometry: Any
+) -> Shape:
+    """What a block gives in evaluation; shapes and dtypes are of weight, bias (unless None), γ, β, mean, variance."""
+    names = ["weight", "bias", "gamma", "beta", "mean", "variance"]
+    if len(shapes) < len(names):
+        names.remove("bias")
+    output = _pooled_convolution(images, shapes[0], *geometry)
+    for name, shape in zip(names[1:], shapes[1:], strict=True):
+        if shape != shapes[0][:1]:
+            raise ValueError(f"{name} has shape {shape}: it must be {shapes[0][:1]}, one number a filter")
+    if dtype not in FLOATS:
+        raise TypeError(f"x is of {dtype}: give float32 or float64")
+    for name, other in zip(names, dtypes, strict=True):
+        if other != dtype:
+            raise TypeError(f"{name} is of {other} and x of {dtype}: give both the same dtype")
+    return output
+
+
+@functools.lru_cache(REMEMBERED)
 def _pooling(name: str, images: Shape, pool: Pair, stride: Pair, padding: Padding) -> Shape:
     """(N, C, OH, OW) of pooling's windows, none of which may hold nothing but padding."""
     output = _windows(name, images, pool, stride, padding, (1, 1))
@@ -540,9 +560,9 @@ def _of_filters(names: str, filters: int, *arrays: Array | None) -> None:
 
 def _vectors(names: str, length: int, owner: str, arrays: tuple[Array | None, ...]) -> None:
     wanted = (length,)
-    for k, array in enumerate(arrays):
+    for array in arrays:
         if array is not None and array.shape != wanted:
-            name = names.split()[k]
+            name = names.split()[_position(array, arrays)]
             raise ValueError(f"{name} has shape {array.shape}: it must be {wanted}, one number a {owner}")
 
 
@@ -551,10 +571,14 @@ def _floats(names: str, *arrays: Array | None) -> None:
     dtype = arrays[0].dtype  # type: ignore[union-attr]
     if dtype not in FLOATS:
         raise TypeError(f"{names.split()[0]} is of {dtype}: give float32 or float64")
-    for k, array in enumerate(arrays):
+    for array in arrays:
         if array is not None and array.dtype is not dtype and array.dtype != dtype:
-            name, first = names.split()[k], names.split()[0]
+            name, first = names.split()[_position(array, arrays)], names.split()[0]
             raise TypeError(f"{name} is of {array.dtype} and {first} of {dtype}: give both the same dtype")
+
+
+def _position(array: Array, arrays: Sequence[Array]) -> int:
+    return next(k for k, other in enumerate(arrays) if other is array)
 
 
 def _integers(name: str, array: Array) -> None:
@@ -564,20 +588,24 @@ def _integers(name: str, array: Array) -> None:
 
 def _alike(names: str, *arrays: Array) -> None:
     shape = arrays[0].shape
-    for k, array in enumerate(arrays):
+    for array in arrays:
         if array.shape != shape:
-            name, first = names.split()[k], names.split()[0]
+            name, first = names.split()[_position(array, arrays)], names.split()[0]
             raise ValueError(f"{name} has shape {array.shape} and {first} {shape}: give arrays of one shape")
     _floats(names, *arrays)
 
 
 def _all_alike(names: str, *lists: Sequence[Array]) -> None:
-    if len({len(arrays) for arrays in lists}) > 1:
+    if any(len(arrays) != len(lists[0]) for arrays in lists):
         counts = ", ".join(f"{len(arrays)} {name}" for name, arrays in zip(names.split(), lists, strict=True))
         raise ValueError(f"there are {counts}: give as many of each")
     for arrays in zip(*lists, strict=True):
-        _alike(names, *arrays)
-        _floats("weights weights", lists[0][0], arrays[0])
+        shape, dtype = arrays[0].shape, lists[0][0].dtype
+        for array in arrays:  # quickly: there may be hundreds
+            if array.shape != shape or array.dtype is not dtype or dtype not in FLOATS:
+                _alike(names, *arrays)
+                _floats("weights weights", lists[0][0], arrays[0])
+                break
 
 
 def _per_weight(count: int, lrs: Callable[[], Sequence[float]], weight_decays: Sequence[float]) -> None:
