@@ -14,10 +14,10 @@ from benchmarks import machine
 from benchmarks.contenders import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from benchmarks.machine import Settings
 from covid.config import Config
-from covid.data import collect, phantom
+from covid.data import collect, manifest, phantom
 from covid.data.split import split
 from covid.models.paper import paper_network
-from covid.runs import train
+from covid.runs import pixels
 from tinycnn.training import data as batches
 
 T = TypeVar("T")
@@ -37,10 +37,10 @@ def run(settings: Settings) -> dict[str, Any]:
         start = time.perf_counter()
         films = split(collect.collect(root), "patient", seed=0)
         collected = time.perf_counter() - start
-        config = Config(channels=settings.channels, size=settings.size, classes=tuple(collect.class_names(films)))
+        config = Config(channels=settings.channels, size=settings.size, classes=tuple(manifest.class_names(films)))
         used = sum(bool(film.split) for film in films)
         start = time.perf_counter()
-        datasets = train.datasets(films, config, root, Path(folder, "cache"))
+        datasets = pixels.datasets(films, config, root, Path(folder, "cache"))
         prepared = time.perf_counter() - start
         epochs = _epochs(datasets["train"], settings, rounds=settings.rounds_or(5))
     shares = machine.summary([epoch["waiting"] / epoch["seconds"] for epoch in epochs])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from covid import earlier
 from covid.data.split import HOW
 from covid.errors import DataError
 
@@ -14,7 +15,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "optimizer": ("sgdm", "adam"),
     "schedule": ("piecewise", "cosine"),
     "batch_norm": ("population", "moving"),
-    "network": ("paper", "strong", "alexnet"),
+    "network": ("paper", "pooled", "alexnet"),
     "channels": (1, 3),
     "padding": (0, "same"),
     "variant": ("table", "text"),
@@ -29,7 +30,7 @@ class Config:
     """Everything that decides a training run; written to the run folder as config.json. The defaults are the paper's.
 
     The first block is Table 2, with MATLAB's defaults where the table is silent, and two ways of choosing and changing
-    training films; the second is the network and what the paper leaves open about it; the third is about the data.
+    training images; the second is the network and what the paper leaves open about it; the third is about the data.
     """
 
     epochs: int = 20
@@ -58,7 +59,7 @@ class Config:
     split: str = "patient"
     seed: int = 0
     split_seed: int | None = None  # the seed, where it is None
-    data: str = ""  # the folder of films; empty for phantoms
+    data: str = ""  # the folder of images; empty for phantoms
     phantoms: int = 600  # of each class, when there is no data
     preset: str = "paper"
     classes: tuple[str, ...] = ()  # as found in the data
@@ -79,7 +80,7 @@ class Config:
     def read(cls, path: Path) -> Config:
         """Read config.json. Raises DataError when it is missing or damaged."""
         try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            values = earlier.config(json.loads(path.read_text(encoding="utf-8")))
             unknown = values.keys() - {field.name for field in fields(cls)}
             if unknown:
                 raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
@@ -90,12 +91,12 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},  # Tables 1 and 2
-    # At the paper's rate fc_1, with its 9,216 inputs, jumps about; films of one majority class forgive that, three
+    # At the paper's rate fc_1, with its 9,216 inputs, jumps about; images of one majority class forgive that, three
     # equal classes of phantoms do not: some seeds never learnt them.
     "phantom": {"epochs": 8, "batch_size": 32, "learning_rate": 0.001, "drop_period": 6},
     # Chosen on validation patients, but for the size: a quarter of the pixels takes a quarter of the time.
-    "strong": {
-        "network": "strong",
+    "pooled": {
+        "network": "pooled",
         "size": 112,
         "epochs": 30,
         "optimizer": "adam",
@@ -110,7 +111,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def default_preset(data: str) -> str:
-    """The preset for films in the folder `data`, or for phantoms where that is empty."""
+    """The preset for images in the folder `data`, or for phantoms where that is empty."""
     return "paper" if data else "phantom"
 
 

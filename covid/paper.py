@@ -16,16 +16,16 @@ DOI = "https://doi.org/10.21203/rs.3.rs-31278/v1"
 
 
 class Share(NamedTuple):
-    """A share in percent as the paper prints it, and the films that it counts."""
+    """A share in percent as the paper prints it, and the images that it counts."""
 
     printed: str
-    films: int
+    images: int
     of: int
 
     @property
     def value(self) -> float:
-        """The share of 1 that the films give."""
-        return self.films / self.of
+        """The share of 1 that the images give."""
+        return self.images / self.of
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -34,13 +34,13 @@ class Share(NamedTuple):
         >>> [round(end, 3) for end in FIGURE_3_PRECISION["COVID-19"].interval]
         [0.79, 0.992]
         """
-        return wilson(self.films, self.of)
+        return wilson(self.images, self.of)
 
 
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
 
-# Section 5.1: how many films of each class it lists. The confusion matrix fits 123, 1,341 and 3,875 instead.
-LISTED_FILMS = {"COVID-19": 123, "Normal": 1585, "Pneumonia": 4275}
+# Section 5.1: how many images of each class it lists. The confusion matrix fits 123, 1,341 and 3,875 instead.
+LISTED_IMAGES = {"COVID-19": 123, "Normal": 1585, "Pneumonia": 4275}
 
 # Table 2: the setting's name in covid.config.Config, or "" for one that is no setting here, the option, the value.
 TABLE_2 = (
@@ -70,10 +70,10 @@ ACCURACY = Share("95.8", 1023, 1068)
 # What Table 3 calls the accuracy of a class is its precision.
 TABLE_3 = FIGURE_3_PRECISION
 
-# Table 4, validation accuracy by epoch. The first two are shares of 75 films, so they belong to the pre-experiment with
-# 123 films of each class; the third is of all 1,068.
+# Table 4, validation accuracy by epoch. The first two are shares of 75 images, so they belong to the pre-experiment
+# with 123 images of each class; the third is of all 1,068.
 TABLE_4_PRE = {1: Share("62.67", 47, 75), 13: Share("92.00", 69, 75)}
 TABLE_4_FULL = {20: ACCURACY}
 
-# Table 5. AlexNet's 95.00 % fits no whole number of 1,068 films: 1,015 is the nearest.
+# Table 5. AlexNet's 95.00 % fits no whole number of 1,068 images: 1,015 is the nearest.
 TABLE_5 = {"alexnet": Share("95.00", 1015, 1068), "paper": ACCURACY}

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def text_table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """Rows of equal length as aligned columns, the first to the left and the others to the right.
 
-    >>> print(text_table([["class", "films"], ["Normal", 12]]))
-    class   films
+    >>> print(text_table([["class", "images"], ["Normal", 12]]))
+    class   images
     Normal     12
     """
     cells = [[str(cell) for cell in row] for row in rows]
@@ -28,3 +28,24 @@ def percent(share: float | None) -> str:
     ('95.8', '–')
     """
     return "–" if share is None else f"{100 * share:.1f}"
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """Both ends of an interval in percent.
+
+    >>> interval((0.79, 0.992))
+    '79.0 to 99.2'
+    """
+    return "–" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+
+
+def points(difference: float | None) -> str:
+    """A difference of two shares in percentage points, always with its sign.
+
+    >>> points(0.0123), points(-0.04)
+    ('+1.2', '−4.0')
+    """
+    if difference is None:
+        return "–"
+    rounded = round(100 * difference, 1)
+    return "0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")

@@ -5,7 +5,7 @@ import sys
 
 import tinycnn as tc
 
-HEAVY = ("numba", "cupy", "matplotlib", "torch", "scipy", "PIL", "skimage", "tinycnn.kernels.cpu")
+HEAVY = ("numba", "cupy", "matplotlib", "torch", "scipy", "sklearn", "PIL", "skimage", "tinycnn.kernels.cpu")
 
 
 def run(code: str) -> str:

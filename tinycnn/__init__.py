@@ -5,7 +5,8 @@ Arrays are NCHW. NumPy in, NumPy out; CuPy in, CuPy out.
 """
 
 from tinycnn import backend, initializers, interop, kernels
-from tinycnn.backend import describe
+from tinycnn._version import __version__
+from tinycnn.about import describe
 from tinycnn.gradcheck import gradcheck
 from tinycnn.interop.pytorch import from_torch, to_torch
 from tinycnn.layers import (
@@ -46,8 +47,6 @@ from tinycnn.training.data import Batches, Dataset
 from tinycnn.training.evaluation import evaluate
 from tinycnn.training.history import History
 from tinycnn.training.trainer import Trainer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SGDM",
@@ -90,6 +89,7 @@ __all__ = [
     "Trainer",
     "TrainingTable",
     "VectorInput",
+    "__version__",
     "backend",
     "callbacks",
     "describe",

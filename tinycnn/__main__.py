@@ -1,6 +1,6 @@
 """`python -m tinycnn`: what runs here."""
 
-from tinycnn.backend import describe
+from tinycnn.about import describe
 
 if __name__ == "__main__":
     for name, value in describe().items():

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import os
-import platform
 import sys
 from types import ModuleType
 from typing import Any
@@ -134,41 +130,3 @@ def get_precision() -> str:
     core = cupy()._core
     is_tf32 = core.get_compute_type(np.float32) == core._routines_linalg.COMPUTE_TYPE_TF32
     return "tf32" if is_tf32 else "float32"
-
-
-def describe() -> dict[str, str]:
-    """Versions, device, threads and active kernels, by name: what a bug report or a benchmark should quote."""
-    from tinycnn import __version__, kernels
-    from tinycnn.runtime import threads
-
-    def version(package: str) -> str:
-        try:
-            return importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            return "not installed"
-
-    try:
-        module = cupy()
-        name = module.cuda.runtime.getDeviceProperties(0)["name"].decode()
-        gpu = f"{name} (CuPy {module.__version__}, {get_precision()})"
-    except RuntimeError as error:
-        gpu = f"none: {error}"
-    return {
-        "tinycnn": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": version("numba"),
-        "cpu": f"{_cpu_name()}, {os.cpu_count()} cores",
-        "threads": str(threads.get_num_threads()),
-        "gpu": gpu,
-        "kernels": kernels.active(),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

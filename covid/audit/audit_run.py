@@ -1,4 +1,4 @@
-"""After training: how much of a network's score is left without the lungs, and how much a few cues explain."""
+"""After training: how much of a network's score is left without the lungs, and how much a few features explain."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinycnn as tc
-from covid.audit.image_features import read_cues
-from covid.audit.perturbations import UNTOUCHED, Films, perturbations
-from covid.audit.shortcut_baseline import FILE_CUES, PIXEL_CUES, LinearClassifier, file_features, pixel_features
+from covid.audit.image_features import read_image_features
+from covid.audit.perturbations import UNTOUCHED, Pixels, perturbations
+from covid.audit.shortcut_baseline import (
+    FILE_FEATURES,
+    PIXEL_FEATURES,
+    file_features,
+    fit_linear_classifier,
+    pixel_features,
+)
 from covid.errors import DataError
 from covid.evaluation.metrics import confusion_matrix, metrics
-from covid.runs import train
+from covid.runs import pixels
 from covid.runs.run import Run
 from covid.tables import text_table
 from tinycnn.training.progress import Progress
 
-_CHUNK = 256  # films changed at once
+_CHUNK = 256  # images changed at once
 _MUCH, _SOME = 0.5, 0.2  # shares of the balanced accuracy above chance that are left
 _STEADY = 0.02  # a fall in accuracy that is not worth a word
 
@@ -28,35 +34,36 @@ _STEADY = 0.02  # a fall in accuracy that is not worth a word
 def audit_run(
     run: Run, cache: Path, device: str = "cpu", weights: str = "last", *, workers: int | None = None
 ) -> dict[str, Any]:
-    """How a run's network does on the run's test films when they are changed, and beside the floor; plain JSON types.
+    """How a run's network does on changed test images, and what a shortcut baseline gets right; plain JSON types.
 
-    The result holds "films", "classes" and "majority" of the test films; "conditions", the untouched films first, then
-    every change of `covid.audit.perturbations`; "floor", what linear classifiers make of cues, fitted on the training
-    films and measured on the same test films; "verdict", sentences. Each condition and floor has "accuracy" with its
-    95 % Wilson "interval", "balanced_accuracy" (mean sensitivity) and "sensitivity" with interval for each class.
+    The result holds "images", "classes" and "majority" of the test images; "conditions", the untouched images first,
+    then every change of `covid.audit.perturbations`; "shortcut_baseline", linear classifiers of image features, fitted
+    to the training images and measured on the same test images; "verdict", sentences. Each condition and baseline has
+    "accuracy" with its 95 % Wilson "interval", "balanced_accuracy" (mean sensitivity) and "sensitivity" with interval
+    for each class.
 
-    Raises DataError if the run's films or weights are missing.
+    Raises DataError if the run's images or weights are missing.
 
     >>> print(format_run_audit(audit_run(Run.open("runs/first"), Path("cache"))))  # doctest: +SKIP
     """
-    config, films = run.config(), run.films()
-    root = train.data_root(config, cache)
+    config, images = run.config(), run.images()
+    root = pixels.data_root(config, cache)
     if not root.is_dir():
-        raise DataError(f"the run's films are not in {root} any more: put them back, or train again")
+        raise DataError(f"the run's images are not in {root} any more: put them back, or train again")
     net = run.network(weights, device)
-    data = train.datasets(films, config, root, cache)
-    used = [film for side in ("train", "test") for film in films if film.split == side]
+    data = pixels.datasets(images, config, root, cache)
+    used = [image for side in ("train", "test") for image in images if image.split == side]
     n = len(data["train"])
-    cues = file_features(read_cues(root, used, workers=workers))
+    features = file_features(read_image_features(root, used, workers=workers))
     t_train, (x_test, t_test) = data["train"].labels, data["test"][np.arange(len(data["test"]))]
     grey_train = data["train"].x[data["train"].indices, :1]
 
     audit = audit_network(net, x_test, t_test, config.classes, config.batch_size)
-    audit["floor"] = [
-        _floor(name, names, train_features, t_train, test_features, t_test, config.classes, equal)
+    audit["shortcut_baseline"] = [
+        _baseline(name, names, train_features, t_train, test_features, t_test, config.classes, equal)
         for name, names, train_features, test_features in (
-            ("floor: file cues", FILE_CUES, cues[:n], cues[n:]),
-            ("floor: pixel cues", PIXEL_CUES, pixel_features(grey_train), pixel_features(x_test)),
+            ("baseline: file features", FILE_FEATURES, features[:n], features[n:]),
+            ("baseline: pixel features", PIXEL_FEATURES, pixel_features(grey_train), pixel_features(x_test)),
         )
         for equal in (False, True)
     ]
@@ -64,10 +71,10 @@ def audit_run(
     return {"run": str(run.folder), "weights": weights, **audit}
 
 
-def example_films(run: Run, cache: Path) -> dict[str, Films]:
-    """One untouched test film of each class, (C, H, W), to show what the coverings hide."""
+def example_images(run: Run, cache: Path) -> dict[str, Pixels]:
+    """One untouched test image of each class, (C, H, W), to show what the occlusions hide."""
     config = run.config()
-    test = train.datasets(run.films(), config, train.data_root(config, cache), cache)["test"]
+    test = pixels.datasets(run.images(), config, pixels.data_root(config, cache), cache)["test"]
     first = {
         name: int(np.flatnonzero(test.labels == i)[0])
         for i, name in enumerate(config.classes)
@@ -77,11 +84,11 @@ def example_films(run: Run, cache: Path) -> dict[str, Films]:
 
 
 def audit_network(
-    net: tc.Sequential, x: Films, t: NDArray[np.int64], classes: Sequence[str], batch_size: int = 64
+    net: tc.Sequential, x: Pixels, t: NDArray[np.int64], classes: Sequence[str], batch_size: int = 64
 ) -> dict[str, Any]:
-    """What `audit_run` tells of a network without the floor and the verdict, on films x (N, C, H, W), labels t (N,)."""
+    """The conditions of `audit_run` for a network on images x (N, C, H, W) with labels t (N,), without the verdict."""
     changes, conditions = perturbations(*x.shape[2:]), []
-    with Progress(len(changes), "trying changed films", "change") as bar:
+    with Progress(len(changes), "trying changed images", "change") as bar:
         for change in changes:
             outputs = np.concatenate(
                 [_outputs(net, change.apply(x[i : i + _CHUNK]), batch_size) for i in range(0, len(x), _CHUNK)]
@@ -90,22 +97,22 @@ def audit_network(
             bar.update()
     counts = np.bincount(t, minlength=len(classes))
     return {
-        "films": len(t),
+        "images": len(t),
         "classes": list(classes),
         "conditions": conditions,
         "majority": {"class": classes[int(counts.argmax())], "accuracy": float(counts.max() / len(t))},
     }
 
 
-def _outputs(net: tc.Sequential, x: Films, batch_size: int) -> NDArray[np.int64]:
-    """The most probable class of each film (N,), wherever the network computes."""
+def _outputs(net: tc.Sequential, x: Pixels, batch_size: int) -> NDArray[np.int64]:
+    """The most probable class of each image (N,), wherever the network computes."""
     p = tc.evaluate(net, tc.Dataset(x, np.zeros(len(x), np.int64)), batch_size).probabilities
     return p.argmax(axis=1)
 
 
-def _floor(
+def _baseline(
     name: str,
-    cues: Sequence[str],
+    features: Sequence[str],
     train_features: NDArray[np.float64],
     t_train: NDArray[np.int64],
     test_features: NDArray[np.float64],
@@ -113,10 +120,10 @@ def _floor(
     classes: Sequence[str],
     equal: bool,
 ) -> dict[str, Any]:
-    classifier = LinearClassifier.fit(train_features, t_train, len(classes), equal_classes=equal)
+    classifier = fit_linear_classifier(train_features, t_train, equal_classes=equal)
     return {
         "name": f"{name}, equal classes" if equal else name,
-        "cues": list(cues),
+        "features": list(features),
         "equal_classes": equal,
         **_scores(t_test, classifier.predict(test_features), classes),
     }
@@ -145,7 +152,7 @@ def verdict(audit: Mapping[str, Any]) -> list[str]:
     low, high = untouched["interval"]
     chance = 1 / sum(s["value"] is not None for s in untouched["sensitivity"].values())
     sentences = [
-        f"On the {audit['films']} test films as they are the network is right in {untouched['accuracy']:.1%} "
+        f"On the {audit['images']} test images as they are the network is right in {untouched['accuracy']:.1%} "
         f"({low:.1%} to {high:.1%}); always answering {majority['class']} is right in {majority['accuracy']:.1%}. "
         f"Its balanced accuracy is {untouched['balanced_accuracy']:.1%}; chance is {chance:.1%}."
     ]
@@ -153,22 +160,22 @@ def verdict(audit: Mapping[str, Any]) -> list[str]:
         sentences.append("It hardly does better than chance, so there is no score to explain.")
     else:
         sentences += [
-            _covered(rows[name], untouched, majority, chance, phrase)
+            _occluded(rows[name], untouched, majority, chance, phrase)
             for name, phrase in (
-                ("lungs covered", "With the lungs covered"),
+                ("lungs occluded", "With the lungs occluded"),
                 ("only the border", "From the border alone"),
             )
         ]
         sentences.append(
             "A score that is left shows what the network can do without; a score that is lost does not "
-            "show that it reads the lungs, for it was never trained on covered films."
+            "show that it reads the lungs, for it was never trained on occluded images."
         )
         alone = rows["only the lungs"]
         sentences.append(
             f"From the lungs alone it is right in {alone['accuracy']:.1%}, with a balanced accuracy of "
             f"{alone['balanced_accuracy']:.1%}. They tell age and exposure as well as disease."
         )
-    sentences += [_floor_sentence(audit["floor"], untouched)] if audit.get("floor") else []
+    sentences += [_baseline_sentence(audit["shortcut_baseline"], untouched)] if audit.get("shortcut_baseline") else []
     for what, kinds in (
         ("turns and shifts", ("rotation", "shift")),
         ("changes of contrast and brightness", ("contrast", "brightness")),
@@ -197,7 +204,7 @@ def _steadiness(what: str, changed: Sequence[Mapping[str, Any]], untouched: Mapp
     )
 
 
-def _covered(
+def _occluded(
     row: Mapping[str, Any], untouched: Mapping[str, Any], majority: Mapping[str, Any], chance: float, phrase: str
 ) -> str:
     left = (row["balanced_accuracy"] - chance) / (untouched["balanced_accuracy"] - chance)
@@ -212,24 +219,27 @@ def _covered(
     )
 
 
-def _floor_sentence(floor: Sequence[Mapping[str, Any]], untouched: Mapping[str, Any]) -> str:
-    accurate = max(floor, key=lambda row: row["accuracy"])
-    balanced = max(floor, key=lambda row: row["balanced_accuracy"])
-    names = [row["name"].removeprefix("floor: ") for row in (accurate, balanced)]
+def _baseline_sentence(baselines: Sequence[Mapping[str, Any]], untouched: Mapping[str, Any]) -> str:
+    accurate = max(baselines, key=lambda row: row["accuracy"])
+    balanced = max(baselines, key=lambda row: row["balanced_accuracy"])
+    names = [row["name"].removeprefix("baseline: ") for row in (accurate, balanced)]
     figures = (
-        f"A linear classifier of a few coarse cues is right in {accurate['accuracy']:.1%} ({names[0]}), or "
-        f"reaches a balanced accuracy of {balanced['balanced_accuracy']:.1%} ({names[1]})"
+        f"The shortcut baseline, a linear classifier of a few coarse image features, is right in "
+        f"{accurate['accuracy']:.1%} ({names[0]}), or reaches a balanced accuracy of "
+        f"{balanced['balanced_accuracy']:.1%} ({names[1]})"
     )
     beaten = (
         untouched["interval"][0] > accurate["accuracy"],
         untouched["balanced_accuracy"] > balanced["balanced_accuracy"],
     )
     if all(beaten):
-        return f"{figures}. The network beats this floor; only what lies above it can be a claim."
+        return (
+            f"{figures}. The network beats this baseline; only what it gets right beyond it can come from the disease."
+        )
     if any(beaten):
         measure, other = ("accuracy", "balanced accuracy") if beaten[0] else ("balanced accuracy", "accuracy")
-        return f"{figures}. The network beats this floor in {measure}, but not in {other}."
-    return f"{figures}. The network does not beat this floor: its score proves nothing about disease."
+        return f"{figures}. The network beats this baseline in {measure}, but not in {other}."
+    return f"{figures}. The network does not beat this baseline: its score proves nothing about disease."
 
 
 # --------------------------------------------------------------------------------------------- the report
@@ -241,7 +251,7 @@ def format_run_audit(audit: Mapping[str, Any]) -> str:
     header = ["", "accuracy", "95 % interval", "balanced", *classes]
     rows = [header, *(_cells(row, classes) for row in audit["conditions"])]
     lines = [
-        f"{audit['films']} test films of {audit['run']}, {audit['weights']} weights",
+        f"{audit['images']} test images of {audit['run']}, {audit['weights']} weights",
         "",
         "Verdict",
         *(f"- {sentence}" for sentence in audit["verdict"]),
@@ -249,15 +259,19 @@ def format_run_audit(audit: Mapping[str, Any]) -> str:
         "The network, in percent (the classes' columns are their sensitivities)",
         text_table(rows, "  "),
         "",
-        "The floor: linear classifiers that see only these cues",
-        text_table([header, *(_cells(row, classes) for row in audit["floor"])], "  "),
+        "The shortcut baseline: linear classifiers that see only these image features",
+        text_table([header, *(_cells(row, classes) for row in audit["shortcut_baseline"])], "  "),
     ]
-    lines += [f"  {row['name']}: {', '.join(row['cues'])}" for row in audit["floor"] if not row["equal_classes"]]
+    lines += [
+        f"  {row['name']}: {', '.join(row['features'])}"
+        for row in audit["shortcut_baseline"]
+        if not row["equal_classes"]
+    ]
     lines += [
         "",
-        "The lungs are two fixed ellipses, the same on every film, and no segmentation; border and middle "
+        "The lungs are two fixed ellipses, the same on every image, and no segmentation; border and middle "
         "part at 9 % of the sides.",
-        "What is covered takes the mean grey level of what is not. Intervals are Wilson's.",
+        "What is occluded takes the mean grey level of what is not. Intervals are Wilson's.",
     ]
     return "\n".join(lines)
 

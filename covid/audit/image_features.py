@@ -1,4 +1,4 @@
-"""What a film file shows besides the patient: its size, format, brightness, border and letters."""
+"""What an image file shows besides the patient: its size, format, brightness, border and letters."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid.data.collect import Film
 from covid.data.duplicates import perceptual_hash, thumbnail
+from covid.data.manifest import Radiograph
 from covid.data.preprocess import read_grey
 
-BORDER = 0.08  # how wide the border is, as a share of the film's width and height
+BORDER = 0.08  # how wide the border is, as a share of the image's width and height
 _LONGEST = 512  # letters are sought in a copy no longer than this
 
 
 @dataclass(frozen=True)
-class Cues:
+class ImageFeatures:
     """What one file shows besides the patient. Grey levels run from 0 to 255; shares from 0 to 1."""
 
     width: int
@@ -35,32 +35,34 @@ class Cues:
     letters: int  # letter-like marks, see `letter_boxes`
     letter_height: float  # where the topmost of them is: 0 at the top edge, 1 at the bottom; 0.5 without any
     bits: NDArray[np.bool_]  # (64,), see `perceptual_hash`
-    thumbnail: NDArray[np.uint8]  # (32, 32), whatever the film's shape
+    thumbnail: NDArray[np.uint8]  # (32, 32), whatever the image's shape
 
 
-def read_cues(root: Path, films: Sequence[Film], *, workers: int | None = None) -> list[Cues]:
-    """The cues of each film, read by several processes behind a progress bar.
+def read_image_features(root: Path, images: Sequence[Radiograph], *, workers: int | None = None) -> list[ImageFeatures]:
+    """The features of each image, read by several processes behind a progress bar.
 
-    Raises DataError if a film is missing or damaged.
+    Raises DataError if an image is missing or damaged.
     """
     from tinycnn.training.progress import (
         process_map,  # here, because the processes that it starts import this module too
     )
 
     return list(
-        process_map(film_cues, [root / film.path for film in films], "inspecting films", "film", workers=workers)
+        process_map(
+            image_features, [root / image.path for image in images], "inspecting images", "image", workers=workers
+        )
     )
 
 
-def film_cues(path: Path) -> Cues:
-    """The cues of one image file. Raises DataError if it is missing or damaged."""
+def image_features(path: Path) -> ImageFeatures:
+    """The features of one image file. Raises DataError if it is missing or damaged."""
     grey = read_grey(path)
     with Image.open(path) as image:
         kind, mode = image.format or "", image.mode
     height, width = grey.shape
     letters = letter_boxes(grey)
     tiny = thumbnail(grey)
-    return Cues(
+    return ImageFeatures(
         width,
         height,
         path.stat().st_size,
@@ -97,7 +99,7 @@ def frame(shape: tuple[int, ...], width: float = BORDER) -> NDArray[np.bool_]:
 
 
 def letter_boxes(grey: NDArray[np.generic]) -> list[tuple[int, int, int, int]]:
-    """Boxes (top, left, bottom, right), in pixels, of what looks like letters burnt into the film's margins.
+    """Boxes (top, left, bottom, right), in pixels, of what looks like letters burnt into the image's margins.
 
     A heuristic, not a reader: connected parts that are much brighter than what surrounds them (white top-hat), have
     sharp edges, the size and proportions of a letter, and lie in the outer quarter on the left or right or the outer

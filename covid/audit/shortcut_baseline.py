@@ -1,20 +1,23 @@
-"""The floor that any claim must beat: a linear classifier that sees a few coarse cues, and no detail of the lungs.
+"""The shortcut baseline, which any claim must beat: a linear classifier of a few coarse features of the image.
 
-Its cues are plain numbers such as mean brightness or the letters' place. What it gets right needs no radiology, so only
-what a network gets right beyond that can come from the disease.
+They are plain numbers such as mean brightness or the letters' place, and no detail of the lungs. What it gets right
+needs no radiology, so only what a network gets right beyond that can come from the disease.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from covid.audit.image_features import BORDER, Cues, frame
+from covid.audit.image_features import BORDER, ImageFeatures, frame
 
-FILE_CUES = (
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FILE_FEATURES = (
     "pixels",
     "aspect ratio",
     "bytes per pixel",
@@ -28,7 +31,7 @@ FILE_CUES = (
     "JPEG",
     "colour",
 )
-PIXEL_CUES = (
+PIXEL_FEATURES = (
     "brightness",
     "spread",
     "top edge",
@@ -40,12 +43,12 @@ PIXEL_CUES = (
     "white share",
     "sharpness",
 )
-_DECAY = 1e-3
-_CHUNK = 256
+_DECAY = 1e-3  # λ
+_CHUNK = 256  # images at once
 
 
-def file_features(cues: Sequence[Cues]) -> NDArray[np.float64]:
-    """What the original files show, as numbers (N, len(FILE_CUES))."""
+def file_features(features: Sequence[ImageFeatures]) -> NDArray[np.float64]:
+    """What the original files show, as numbers (N, len(FILE_FEATURES))."""
     return np.array(
         [
             [
@@ -62,14 +65,14 @@ def file_features(cues: Sequence[Cues]) -> NDArray[np.float64]:
                 c.format == "JPEG",
                 c.mode not in ("L", "1", "I", "I;16", "LA"),
             ]
-            for c in cues
+            for c in features
         ],
         dtype=np.float64,
     )
 
 
 def pixel_features(x: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What prepared films x (N, C, H, W) show without any detail, as numbers (N, len(PIXEL_CUES))."""
+    """What prepared images x (N, C, H, W) show without any detail, as numbers (N, len(PIXEL_FEATURES))."""
     return np.concatenate([_pixel_features(x[i : i + _CHUNK, 0]) for i in range(0, len(x), _CHUNK)])
 
 
@@ -94,43 +97,24 @@ def _pixel_features(x: NDArray[np.uint8]) -> NDArray[np.float64]:
     ).astype(np.float64)
 
 
-@dataclass(frozen=True)
-class LinearClassifier:
-    """Multinomial logistic regression: p = softmax(W·z + b), z the features with mean 0 and spread 1 in training."""
+def fit_linear_classifier(
+    features: NDArray[np.float64], targets: NDArray[np.int64], *, equal_classes: bool = False
+) -> Pipeline:
+    """Multinomial logistic regression of features (N, F) on targets (N,), as a scikit-learn pipeline.
 
-    mean: NDArray[np.float64]  # (F,)
-    spread: NDArray[np.float64]  # (F,)
-    weight: NDArray[np.float64]  # (F, K)
-    bias: NDArray[np.float64]  # (K,)
+    The features are scaled to mean 0 and standard deviation 1, and the mean cross-entropy plus λ/2·‖W‖² is minimised,
+    λ = 0.001. With `equal_classes` every class weighs the same, however few images it has. `predict(features)` gives
+    the most probable class of each image (N,), one of those in `targets`.
 
-    @classmethod
-    def fit(
-        cls, features: NDArray[np.float64], targets: NDArray[np.int64], classes: int, *, equal_classes: bool = False
-    ) -> LinearClassifier:
-        """Minimise the mean cross-entropy plus a little weight decay. features (N, F), targets (N,) in 0 … classes-1.
+    >>> fit_linear_classifier(np.array([[0.0], [1.0], [9.0]]), np.array([0, 0, 1])).predict([[0.5], [8.0]]).tolist()
+    [0, 1]
+    """
+    from sklearn.linear_model import LogisticRegression  # here, because scikit-learn takes long to load
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-        With `equal_classes` every class weighs the same, however few films it has.
-        """
-        from scipy.optimize import minimize  # here, because SciPy takes long to load
-
-        mean, spread = features.mean(axis=0), features.std(axis=0)
-        spread = np.where(spread > 1e-12, spread, 1)
-        z, (n, f) = (features - mean) / spread, features.shape
-        wanted = np.eye(classes)[targets]
-        counts = wanted.sum(axis=0)
-        weights = (1 / np.maximum(counts, 1) / (counts > 0).sum())[targets] if equal_classes else np.full(n, 1 / n)
-
-        def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            weight, bias = parameters[:-classes].reshape(f, classes), parameters[-classes:]
-            scores = z @ weight + bias
-            log_p = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-            slope = weights[:, None] * (np.exp(log_p) - wanted)
-            value = -(weights * (wanted * log_p).sum(axis=1)).sum() + _DECAY / 2 * (weight**2).sum()
-            return float(value), np.concatenate([(z.T @ slope + _DECAY * weight).ravel(), slope.sum(axis=0)])
-
-        best = minimize(loss, np.zeros((f + 1) * classes), jac=True, method="L-BFGS-B").x
-        return cls(mean, spread, best[:-classes].reshape(f, classes), best[-classes:])
-
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The most probable class of each film (N,)."""
-        return ((features - self.mean) / self.spread @ self.weight + self.bias).argmax(axis=1)
+    # Two classes get one column of weights, the difference of the softmax's two, whose ‖W‖² is half its own.
+    decay = _DECAY / 2 if len(np.unique(targets)) == 2 else _DECAY
+    weights = "balanced" if equal_classes else None
+    regression = LogisticRegression(C=1 / (decay * len(targets)), class_weight=weights, tol=1e-6, max_iter=1000)
+    return make_pipeline(StandardScaler(), regression).fit(features, targets)

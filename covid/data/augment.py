@@ -1,4 +1,4 @@
-"""Small random changes of training films that leave the class as it is: flips, shifts, rotations, zoom and contrast."""
+"""Small random changes of training images that leave the class as it is: flip, shift, rotation, zoom and contrast."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Changes each film of a batch by its own random amount; called as augment(x, rng), x uint8 (N, C, H, W).
+    """Changes each image of a batch by its own random amount; called as augment(x, rng), x uint8 (N, C, H, W).
 
-    `untouched` is the share of films left exactly as they are: turning and zooming blurs a film a little, and a network
-    that saw no other would find the sharp films of the test strange. Each other amount is drawn evenly from −limit …
-    limit: `shift` as a share of the film's sides, `rotation` in degrees, `zoom` and `contrast` as shares of 1 (contrast
-    stretches around the film's mean), `brightness` in grey levels of 255. Half of these films are mirrored if `flip`.
-    What comes in from outside the film has the film's mean grey.
+    `untouched` is the share of images left exactly as they are: turning and zooming blurs an image a little, and a
+    network that saw no other would find the sharp images of the test strange. Each other amount is drawn evenly from
+    −limit … limit: `shift` as a share of the image's sides, `rotation` in degrees, `zoom` and `contrast` as shares of 1
+    (contrast stretches around the image's mean), `brightness` in grey levels of 255. Half of these images are mirrored
+    if `flip`.
+    What comes in from outside the image has the image's mean grey.
 
     >>> x = np.zeros((2, 1, 8, 8), np.uint8)
     >>> Augmentation()(x, np.random.default_rng(0)).shape
@@ -47,18 +48,18 @@ class Augmentation:
         ]
         mirrored, touched = rng.random(len(x)) < 0.5 * self.flip, rng.random(len(x)) >= self.untouched
         grey = x.shape[1] > 1 and bool((x == x[:, :1]).all())  # grey repeated for every channel: change it once
-        films = x[:, :1] if grey else x
+        images = x[:, :1] if grey else x
         changed = np.stack(
             [
-                _changed(film, mirror, *amounts) if touch else film
-                for film, touch, mirror, amounts in zip(films, touched, mirrored, drawn, strict=True)
+                _changed(image, mirror, *amounts) if touch else image
+                for image, touch, mirror, amounts in zip(images, touched, mirrored, drawn, strict=True)
             ]
         )
         return np.broadcast_to(changed, x.shape) if grey else changed
 
 
 def _changed(
-    film: Pixels,
+    image: Pixels,
     mirror: bool,
     down: float,
     right: float,
@@ -67,11 +68,11 @@ def _changed(
     contrast: float,
     brightness: float,
 ) -> Pixels:
-    """One film (C, H, W), changed."""
-    mean = round(float(film.mean()))
-    matrix = affine(film.shape[1:], down, right, degrees, 1 + zoom, mirror)
+    """One image (C, H, W), changed."""
+    mean = round(float(image.mean()))
+    matrix = affine(image.shape[1:], down, right, degrees, 1 + zoom, mirror)
     levels = np.clip((np.arange(256) - mean) * (1 + contrast) + mean + brightness, 0, 255).round().astype(np.uint8)
-    return levels[np.stack([_transformed(plane, matrix, mean) for plane in film])]
+    return levels[np.stack([_transformed(plane, matrix, mean) for plane in image])]
 
 
 def _transformed(plane: Pixels, matrix: tuple[float, ...], fill: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Image files to a manifest: every film that a download holds, its class and patient, or why it is left out."""
+"""Image files to a manifest: every image that a download holds, its class and patient, or why it is left out."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covid.data.duplicates import THUMBNAIL, near_duplicates, perceptual_hash, thumbnail
+from covid.data.manifest import CLASSES, Radiograph, class_names
 from covid.data.preprocess import decode, reason
 from covid.errors import DataError
-from covid.tables import text_table
-
-CLASSES = ("COVID-19", "Normal", "Pneumonia")
-SPLITS = ("train", "validation", "test")
-COLUMNS = ("path", "class", "source", "patient", "view", "sha256", "split", "excluded")
 
 _KNOWN_CLASSES = {"covid": "COVID-19", "covid19": "COVID-19", "normal": "Normal", "pneumonia": "Pneumonia"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
@@ -33,44 +29,25 @@ _EXPECTED = (
 )
 
 
-@dataclass(frozen=True)
-class Film:
-    """One image file, or one row of a source's list: a line of the manifest.
-
-    `path` is relative to the data folder, with forward slashes. `patient` begins with the source, so that two sources
-    never share one. `excluded` says why the film is left out, and is empty for a film that is used; only those have
-    been read, and have a `sha256`.
-    """
-
-    path: str
-    label: str
-    source: str
-    patient: str
-    view: str
-    sha256: str = ""
-    split: str = ""
-    excluded: str = ""
-
-
-def collect(root: Path | str, *, workers: int | None = None) -> list[Film]:
-    """Find every film under `root`, read the usable ones in full, and say of the others why they are left out.
+def collect(root: Path | str, *, workers: int | None = None) -> list[Radiograph]:
+    """Find every image under `root`, read the usable ones in full, and say of the others why they are left out.
 
     `root` holds Kermany's `chest_xray` and Cohen's `covid-chestxray-dataset` (or is one of them), or, failing both,
     one folder a class with the images directly in it. Hidden files are skipped; a folder that belongs to neither is
     listed as left out. What the sources give:
 
-    - Kermany: classes Normal and Pneumonia. All films are anteroposterior.
-    - Cohen: class COVID-19, from X-rays taken PA or AP. Supine AP films are left out: they are of patients too ill to
+    - Kermany: classes Normal and Pneumonia. All images are anteroposterior.
+    - Cohen: class COVID-19, from X-rays taken PA or AP. Supine AP images are left out: they are of patients too ill to
       sit up, taken at the bedside, and no other class here has any. Other findings are left out too, because they
       would bring adults into Pneumonia, where all others are children.
     - Folders: the class is the folder's name (NORMAL, COVID19 and their like become the names above). Nothing tells
       who the patient is, so each file counts as a patient of its own.
 
-    Patients of whom a film looks the same, re-encoded, resized or brightened, are taken for one.
+    Patients of whom an image looks the same, re-encoded, resized or brightened, are taken for one.
 
     Raises DataError if `root` is missing or holds nothing of this, or if Cohen's metadata.csv is missing or incomplete.
 
-    >>> films = collect("data"); print(summary(films))  # doctest: +SKIP
+    >>> images = collect("data"); print(summary(images))  # doctest: +SKIP
     """
     from tinycnn.training.progress import (
         process_map,  # here, because the processes that it starts import this module too
@@ -79,42 +56,44 @@ def collect(root: Path | str, *, workers: int | None = None) -> list[Film]:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; {_EXPECTED}")
-    films = list(_find(root))
-    if all(film.path.endswith("/") for film in films):
-        raise DataError(f"no films in {root}; {_EXPECTED}. Unpack archives first")
-    kept = [i for i, film in enumerate(films) if not film.excluded]
-    checks = process_map(_check, [root / films[i].path for i in kept], "reading films", "film", workers=workers)
+    images = list(_find(root))
+    if all(image.path.endswith("/") for image in images):
+        raise DataError(f"no images in {root}; {_EXPECTED}. Unpack archives first")
+    kept = [i for i, image in enumerate(images) if not image.excluded]
+    checks = process_map(_check, [root / images[i].path for i in kept], "reading images", "image", workers=workers)
     thumbnails = {}
     for i, (sha256, problem, tiny) in zip(kept, checks, strict=True):
-        films[i] = replace(films[i], sha256=sha256, excluded=problem)
+        images[i] = replace(images[i], sha256=sha256, excluded=problem)
         if tiny is not None:
             thumbnails[i] = tiny
-    _check_classes(films)
-    return _joined_patients(films, thumbnails)
+    _check_classes(images)
+    return _joined_patients(images, thumbnails)
 
 
-def _joined_patients(films: Sequence[Film], thumbnails: dict[int, NDArray[np.uint8]]) -> list[Film]:
-    """The films with two patients made one wherever a film of the one looks the same as a film of the other.
+def _joined_patients(images: Sequence[Radiograph], thumbnails: dict[int, NDArray[np.uint8]]) -> list[Radiograph]:
+    """The images with two patients made one wherever an image of the one looks the same as an image of the other.
 
-    A film re-encoded for another article comes back under another patient's name, and could land on both sides.
+    An image re-encoded for another article comes back under another patient's name, and could land on both sides.
     """
     places = list(thumbnails)
     tiny = np.array(list(thumbnails.values())).reshape(-1, THUMBNAIL, THUMBNAIL)
-    patient = {film.patient: film.patient for film in films}
+    patient = {image.patient: image.patient for image in images}
     for pair in near_duplicates(np.array([perceptual_hash(one) for one in tiny]).reshape(-1, 64), tiny):
-        kept, given_up = (patient[films[places[i]].patient] for i in (pair.first, pair.second))
+        kept, given_up = (patient[images[places[i]].patient] for i in (pair.first, pair.second))
         patient = {name: kept if known_as == given_up else known_as for name, known_as in patient.items()}
-    return [replace(film, patient=patient[film.patient]) for film in films]
+    return [replace(image, patient=patient[image.patient]) for image in images]
 
 
-def _check_classes(films: Sequence[Film]) -> None:
-    """DataError for a class that was found but of which no film can be used: training without it would go unnoticed."""
-    usable = set(class_names(films))
-    for film in films:
-        if film.label not in usable and (film.label in CLASSES or (film.label and film.source == "folder")):
-            reasons = Counter(other.excluded for other in films if other.label == film.label)
+def _check_classes(images: Sequence[Radiograph]) -> None:
+    """DataError for a class that was found but of which no image can be used: leaving it out would go unnoticed."""
+    usable = set(class_names(images))
+    for image in images:
+        if image.label not in usable and (image.label in CLASSES or (image.label and image.source == "folder")):
+            reasons = Counter(other.excluded for other in images if other.label == image.label)
             found = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common(3))
-            raise DataError(f"class {film.label} has no usable film ({found}): mend the files, or take its folder away")
+            raise DataError(
+                f"class {image.label} has no usable image ({found}): mend the files, or take its folder away"
+            )
 
 
 def _check(path: Path) -> tuple[str, str, NDArray[np.uint8] | None]:
@@ -130,23 +109,23 @@ def _check(path: Path) -> tuple[str, str, NDArray[np.uint8] | None]:
     return hashlib.sha256(data).hexdigest(), "", thumbnail(grey)
 
 
-def _find(root: Path) -> Iterator[Film]:
+def _find(root: Path) -> Iterator[Radiograph]:
     # Kaggle's archive holds a second copy, chest_xray/chest_xray: the first match is enough
     kermany = next((f for f in (root, root / "chest_xray", root / "chest_xray/chest_xray") if _is_kermany(f)), None)
     cohen = next((f for f in (root, *_folders(root)) if _is_cohen(f)), None)
     if not kermany and not cohen:
         yield from _class_folders(root)
         return
-    films = [*(_kermany(root, kermany) if kermany else ()), *(_cohen(root, cohen) if cohen else ())]
-    yield from films
+    images = [*(_kermany(root, kermany) if kermany else ()), *(_cohen(root, cohen) if cohen else ())]
+    yield from images
     if cohen != root:
-        used = {film.path.split("/")[0] for film in films}
+        used = {image.path.split("/")[0] for image in images}
         yield from (_unused(root, folder) for folder in _folders(root) if folder.name not in used)
 
 
-def _unused(root: Path, folder: Path) -> Film:
+def _unused(root: Path, folder: Path) -> Radiograph:
     name = _relative(root, folder) + "/"
-    return Film(name, "", "folder", "", "", excluded=f"folder not used: {name}")
+    return Radiograph(name, "", "folder", "", "", excluded=f"folder not used: {name}")
 
 
 # ------------------------------------------------------------------------------------------------ Kermany
@@ -156,7 +135,7 @@ def _is_kermany(folder: Path) -> bool:
     return any((folder / part / name).is_dir() for part in ("train", "val", "test") for name in ("NORMAL", "PNEUMONIA"))
 
 
-def _kermany(root: Path, folder: Path) -> Iterator[Film]:
+def _kermany(root: Path, folder: Path) -> Iterator[Radiograph]:
     for name, label in (("NORMAL", "Normal"), ("PNEUMONIA", "Pneumonia")):
         if not any(_files(folder / part / name) for part in ("train", "val", "test")):
             raise DataError(f"{folder} has no images of class {name}: download it again, all of train, val and test")
@@ -164,14 +143,14 @@ def _kermany(root: Path, folder: Path) -> Iterator[Film]:
             for path in _files(folder / part / name):
                 patient = f"Kermany/{_kermany_patient(part, path.stem)}"
                 relative = _relative(root, path)
-                yield Film(relative, label, "Kermany", patient, "AP", excluded=_not_an_image(path))
+                yield Radiograph(relative, label, "Kermany", patient, "AP", excluded=_not_an_image(path))
 
 
 def _kermany_patient(part: str, stem: str) -> str:
     """The patient that a file name tells.
 
     `person123_bacteria_456` is person123; these numbers restart in `test`, while `val` goes on where `train` ends.
-    `IM-0115-0001`, `IM-0115-0001-0002` and `NORMAL2-IM-0383-0001` number a patient, a film and a copy of it, so the
+    `IM-0115-0001`, `IM-0115-0001-0002` and `NORMAL2-IM-0383-0001` number a patient, an image and a copy of it, so the
     patient is `IM-0115` or `NORMAL2-IM-0383`; these numbers run through all three folders without a repeat.
     """
     if person := re.match(r"person\d+", stem):
@@ -190,7 +169,7 @@ def _is_cohen(folder: Path) -> bool:
     return named + (folder / "metadata.csv").is_file() + (folder / "images").is_dir() >= 2
 
 
-def _cohen(root: Path, folder: Path) -> Iterator[Film]:
+def _cohen(root: Path, folder: Path) -> Iterator[Radiograph]:
     """The rows of metadata.csv, then the images that no row names.
 
     Its columns grew over time. The first releases had `Patientid`, neither `modality` nor `folder`, and wrote CT under
@@ -219,17 +198,17 @@ def _cohen(root: Path, folder: Path) -> Iterator[Film]:
             excluded = ""
         relative = _relative(root, path)
         label = "COVID-19" if is_covid else row["finding"]
-        yield Film(relative, label, "Cohen", f"Cohen/{row['patientid'] or name}", view, excluded=excluded)
+        yield Radiograph(relative, label, "Cohen", f"Cohen/{row['patientid'] or name}", view, excluded=excluded)
     for path in _files(folder / "images"):
         if path not in named:
             relative = _relative(root, path)
-            yield Film(relative, "", "Cohen", f"Cohen/{path.name}", "", excluded="no row in metadata.csv")
+            yield Radiograph(relative, "", "Cohen", f"Cohen/{path.name}", "", excluded="no row in metadata.csv")
 
 
 def _metadata(path: Path) -> Iterator[dict[str, str]]:
     """The rows, with column names in lower case and no spaces around anything."""
     if not path.is_file():
-        raise DataError(f"{path} is missing: it tells the films' findings; download the whole dataset again")
+        raise DataError(f"{path} is missing: it tells the images' findings; download the whole dataset again")
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
             reader = csv.reader(file)
@@ -247,18 +226,18 @@ def _metadata(path: Path) -> Iterator[dict[str, str]]:
 # ------------------------------------------------------------------------------------- one folder a class
 
 
-def _class_folders(root: Path) -> Iterator[Film]:
+def _class_folders(root: Path) -> Iterator[Radiograph]:
     for folder in _folders(root):
         files = _files(folder)
         if not any(folder.iterdir()):
-            raise DataError(f"{folder} is a class with no images: put its films there, or remove the folder")
+            raise DataError(f"{folder} is a class with no images: put its images there, or remove the folder")
         if all(_not_an_image(path) for path in files):
             yield _unused(root, folder)
             continue
         label = _KNOWN_CLASSES.get(re.sub(r"[-_ ]", "", folder.name).casefold(), folder.name)
         for path in files:
             relative = _relative(root, path)
-            yield Film(relative, label, "folder", f"folder/{relative}", "", excluded=_not_an_image(path))
+            yield Radiograph(relative, label, "folder", f"folder/{relative}", "", excluded=_not_an_image(path))
         for inner in _folders(folder):
             yield _unused(root, inner)
 
@@ -284,75 +263,3 @@ def _not_an_image(path: Path) -> str:
     if suffix in IMAGE_SUFFIXES:
         return ""
     return "archive" if suffix in _ARCHIVE_SUFFIXES else f"not an image: {suffix or path.name}"
-
-
-# ------------------------------------------------------------------------------------------- the manifest
-
-
-def class_names(films: Sequence[Film]) -> list[str]:
-    """The classes of the films in use: COVID-19, Normal, Pneumonia, then others by the alphabet.
-
-    >>> class_names([Film("b.png", "Zoster", "folder", "b", ""), Film("a.png", "Normal", "folder", "a", "")])
-    ['Normal', 'Zoster']
-    """
-    present = {film.label for film in films if not film.excluded}
-    return [name for name in CLASSES if name in present] + sorted(present.difference(CLASSES))
-
-
-def write_manifest(path: Path | str, films: Sequence[Film]) -> None:
-    """Write the films as a CSV table with the columns of `COLUMNS`, a line each."""
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(film) for film in films)
-
-
-def read_manifest(path: Path | str) -> list[Film]:
-    """Read what `write_manifest` wrote. Raises DataError, naming the line, if the file is missing or damaged."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.reader(file)
-            if tuple(next(reader, ())) != COLUMNS:
-                raise DataError(f"{path} does not begin with the columns {','.join(COLUMNS)}; restore it")
-            films = []
-            for values in reader:
-                if problem := _damage(values):
-                    raise DataError(f"{path}, line {reader.line_num}: {problem}; restore the file")
-                films.append(Film(*values))
-            return films
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}; restore the file") from error
-
-
-def _damage(values: Sequence[str]) -> str:
-    if len(values) != len(COLUMNS):
-        return f"{len(values)} values, not {len(COLUMNS)}"
-    film = Film(*values)
-    if film.split not in ("", *SPLITS):
-        return f"split {film.split!r} is none of {', '.join(SPLITS)}"
-    if not film.excluded and not re.fullmatch("[0-9a-f]{64}", film.sha256):
-        return f"sha256 {film.sha256!r} is damaged"
-    return ""
-
-
-def summary(films: Sequence[Film]) -> str:
-    """A table of how many films each class has, for each split if there is one, and how many were left out and why."""
-    kept = Counter((film.label, film.split) for film in films if not film.excluded)
-    splits = [split for split in SPLITS if any(film.split == split for film in films)]
-    rows = [["class", *splits, "films"]]
-    for name in class_names(films):
-        counts = [kept[name, split] for split in splits]
-        rows.append([name, *map(str, counts), str(sum(n for (label, _), n in kept.items() if label == name))])
-    lines = [text_table(rows)]
-    reasons = Counter(reason_kind(film.excluded) for film in films if film.excluded)
-    if reasons:
-        lines += ["", f"left out: {sum(reasons.values())}"]
-        lines += [f"{n:6d}  {reason}" for reason, n in reasons.most_common()]
-    return "\n".join(lines)
-
-
-def reason_kind(reason: str) -> str:
-    """A reason without the path in it, so that equal reasons are counted together."""
-    if reason.startswith("duplicate of "):
-        return "duplicate of another film"
-    return "same file in two classes" if reason.startswith("same file as ") else reason

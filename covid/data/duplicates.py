@@ -1,10 +1,9 @@
-"""The same film under two names: identical files, and films that were re-encoded, resized or brightened."""
+"""The same image under two names: identical files, and images that were re-encoded, resized or brightened."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 THUMBNAIL = 32  # pixels along each side
-MAX_DISTANCE, MIN_CORRELATION = 10, 0.98  # two different chest films hardly ever reach either, and never both
-_CHUNK = 1024  # films compared with all others at once
+MAX_DISTANCE, MIN_CORRELATION = 10, 0.98  # two different radiographs hardly ever reach either, and never both
+_CHUNK = 1024  # images compared with all others at once
 
 
 class Pair(NamedTuple):
-    """Two films, by their positions, with the bits in which their hashes differ and their thumbnails' correlation."""
+    """Two images, by their positions, with the bits in which their hashes differ and their thumbnails' correlation."""
 
     first: int
     second: int
@@ -38,11 +37,11 @@ def exact_duplicates(hashes: Sequence[str]) -> list[list[int]]:
 
 
 def near_duplicates(bits: NDArray[np.bool_], thumbnails: NDArray[np.uint8]) -> list[Pair]:
-    """All pairs of films whose perceptual hashes nearly agree and whose thumbnails confirm it.
+    """All pairs of images whose perceptual hashes nearly agree and whose thumbnails confirm it.
 
     `bits` (N, 64) comes from `perceptual_hash`, `thumbnails` (N, 32, 32) from `thumbnail`. A pair's hashes differ in at
-    most MAX_DISTANCE bits, and its thumbnails' correlation is at least MIN_CORRELATION: the hash alone would pair films
-    that are merely alike. Rotated, mirrored or cropped copies are not found, nor are films of one even grey.
+    most MAX_DISTANCE bits, and its thumbnails' correlation is at least MIN_CORRELATION: the hash alone would pair
+    images that are merely alike. Rotated, mirrored or cropped copies are not found, nor are images of one even grey.
     """
     signs = np.where(bits, np.float32(1), np.float32(-1))
     flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
@@ -63,7 +62,7 @@ def near_duplicates(bits: NDArray[np.bool_], thumbnails: NDArray[np.uint8]) -> l
 
 
 def thumbnail(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """The film (H, W) reduced to 32 × 32 pixels by averaging, whatever its shape."""
+    """The image (H, W) reduced to 32 × 32 pixels by averaging, whatever its shape."""
     image = Image.fromarray(grey.astype(np.float32)).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(image).round().astype(np.uint8)
 
@@ -71,16 +70,11 @@ def thumbnail(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
 def perceptual_hash(tiny: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """64 bits that survive re-encoding, resizing and a change of brightness or contrast (pHash).
 
-    The thumbnail's discrete cosine transform C·x·Cᵀ, its 8 × 8 lowest frequencies without the constant row and column,
-    each compared with their median. Source: C. Zauner, "Implementation and benchmarking of perceptual image hash
-    functions" (2010).
+    The thumbnail's discrete cosine transform, its 8 × 8 lowest frequencies without the constant row and column, each
+    compared with their median. Source: C. Zauner, "Implementation and benchmarking of perceptual image hash functions"
+    (2010).
     """
-    low = _cosines() @ tiny.astype(np.float64) @ _cosines().T
+    from scipy.fft import dctn  # here, because SciPy takes long to load
+
+    low = dctn(tiny.astype(np.float64))[1:9, 1:9]
     return (low > np.median(low)).ravel()
-
-
-@cache
-def _cosines() -> NDArray[np.float64]:
-    """Rows 1 to 8 of the discrete cosine transform of 32 points: (8, 32)."""
-    k, n = np.arange(1, 9)[:, None], np.arange(THUMBNAIL)
-    return np.cos(np.pi * k * (2 * n + 1) / (2 * THUMBNAIL))

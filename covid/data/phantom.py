@@ -1,6 +1,6 @@
-"""Phantom chest X-rays: drawn from random anatomy, so that everything runs before any real film is downloaded.
+"""Phantom chest X-rays: drawn from random anatomy, so that everything runs before any real image is downloaded.
 
-A film is built the way an X-ray machine builds one. Every pixel is traced back to a place in the chest, the tissues
+An image is built the way an X-ray machine builds one. Every pixel is traced back to a place in the chest, the tissues
 there add up to an attenuation, and an exposure curve turns attenuation into grey. Places are in chest units: u runs
 across, from -1 at the patient's right side (the viewer's left) to 1, v runs down, from -1 at the neck to 1 below the
 diaphragm; |u| is called x where both sides are alike.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,9 @@ from scipy.ndimage import gaussian_filter
 from covid.errors import DataError
 
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
-VERSION = 1  # raise it when the same seed draws other films: old folders are then left alone
+VERSION = 1  # raise it when the same seed draws other images: old folders are then left alone
+
+_PHANTOM = re.compile(rf"(^|/)({'|'.join(CLASSES)})/seed\d+-\d+px-\d{{4}}\.png$")
 
 Field = NDArray[np.floating[Any]]  # float32 throughout: see `View.grid`
 RIGHT, LEFT = -1, 1  # the patient's sides: the sign of u
@@ -71,10 +74,10 @@ class Chest:
 
 @dataclass(frozen=True)
 class View:
-    """Where the patient stands on the film: pixel ↔ chest units."""
+    """Where the patient stands on the image: pixel ↔ chest units."""
 
     size: int
-    scale: float  # half the film's width, in chest units
+    scale: float  # half the image's width, in chest units
     aspect: float  # of the chest's height to its width
     angle: float
     shift: tuple[float, float]
@@ -108,11 +111,11 @@ def phantom(label: str, rng: np.random.Generator, size: int = 224) -> NDArray[np
     """Draw one phantom chest X-ray of a class: grey values (size, size), 0 = black.
 
     "Normal" has clear lungs, "Pneumonia" one dense consolidation in one lung, "COVID-19" several mottled patches of
-    ground glass near the outer edge of both lungs. Equal seeds give the same patient and the same film but for the
+    ground glass near the outer edge of both lungs. Equal seeds give the same patient and the same image but for the
     disease. Raises ValueError for another label.
 
-    >>> film = phantom("COVID-19", np.random.default_rng(0))
-    >>> film.shape, film.dtype
+    >>> image = phantom("COVID-19", np.random.default_rng(0))
+    >>> image.shape, image.dtype
     ((224, 224), dtype('uint8'))
     """
     if label not in CLASSES:
@@ -140,11 +143,11 @@ def phantom(label: str, rng: np.random.Generator, size: int = 224) -> NDArray[np
 
 
 def write_phantoms(folder: Path | str, per_class: int, seed: int, size: int = 224) -> Path:
-    """Write `per_class` phantom films of each class as PNGs, one folder a class, and return the folder.
+    """Write `per_class` phantom images of each class as PNGs, one folder a class, and return the folder.
 
-    Film i of a class depends on the seed, the class, i and the size alone, so a larger set begins with the smaller
-    one. A folder that already holds exactly these films is left as it is; one that holds anything else raises
-    DataError. The films are written beside the folder and moved into place together: an interrupted run leaves no
+    Image i of a class depends on the seed, the class, i and the size alone, so a larger set begins with the smaller
+    one. A folder that already holds exactly these images is left as it is; one that holds anything else raises
+    DataError. The images are written beside the folder and moved into place together: an interrupted run leaves no
     half a data set.
     """
     folder = Path(folder)
@@ -154,7 +157,7 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int, size: int = 22
         if present == set(names):
             return folder
         raise DataError(
-            f"{folder} holds something other than {per_class} phantom films a class with seed {seed} and "
+            f"{folder} holds something other than {per_class} phantom images a class with seed {seed} and "
             f"{size} pixels; name another folder or delete this one"
         )
 
@@ -176,6 +179,15 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int, size: int = 22
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def is_phantom(path: str) -> bool:
+    """Whether a file's path ends as those that `write_phantoms` gives; the image is not looked at.
+
+    >>> is_phantom("cache/Normal/seed0-224px-0012.png"), is_phantom("Normal/IM-0115-0001.jpeg")
+    (True, False)
+    """
+    return _PHANTOM.search(path.replace(os.sep, "/")) is not None
 
 
 # --- tissues: each returns attenuation, or a share of the lungs, per pixel ---
@@ -233,8 +245,8 @@ def _aeration(rng: np.random.Generator, size: int) -> Field:
 
 def _vessels(chest: Chest, view: View, rng: np.random.Generator) -> Field:
     """Vessels that fork from each hilum towards the rim, thinning out, and the hilum itself."""
-    film = Image.new("L", (view.size, view.size))
-    draw = ImageDraw.Draw(film)
+    image = Image.new("L", (view.size, view.size))
+    draw = ImageDraw.Draw(image)
     trunks = 5
     side = np.repeat((RIGHT, LEFT), trunks)
     u, v = side * chest.mediastinum, rng.uniform(-0.12, 0.06, 2 * trunks)
@@ -253,7 +265,7 @@ def _vessels(chest: Chest, view: View, rng: np.random.Generator) -> Field:
         u, v, turn = np.tile(u, 2), np.tile(v, 2), rng.uniform(0.15, 0.6, 2 * len(u))
         angle = np.tile(angle, 2) + np.repeat((1, -1), len(u) // 2) * turn
         length, width, grey = length * 0.74, width * 0.68, grey * 0.78
-    vessels = np.asarray(film, dtype=np.float32) / 255
+    vessels = np.asarray(image, dtype=np.float32) / 255
     return rng.uniform(0.18, 0.34) * gaussian_filter(vessels, view.size / 224 * 0.9)
 
 
@@ -356,11 +368,11 @@ def _ground_glass(chest: Chest, u: Field, v: Field, rng: np.random.Generator) ->
     return np.clip(1 - clear, 0, 0.9)
 
 
-# --- the film ---
+# --- the image ---
 
 
 def _expose(attenuation: Field, view: View, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Scatter, exposure, noise, film borders and the side marker: attenuation → grey values."""
+    """Scatter, exposure, noise, image borders and the side marker: attenuation → grey values."""
     size = view.size
     pixel = size / 224
     sharp = gaussian_filter(attenuation, rng.uniform(0.4, 0.8) * pixel)
@@ -368,12 +380,12 @@ def _expose(attenuation: Field, view: View, rng: np.random.Generator) -> NDArray
     grey = np.clip((sharp - low) / (high - low), 0, 1) ** rng.uniform(0.75, 1.35)
     grain = gaussian_filter(rng.standard_normal((size, size)).astype(np.float32), 0.6 * pixel)
     grey = grey * rng.uniform(0.82, 1.0) + rng.uniform(0, 0.06) + rng.uniform(0.006, 0.02) * grain
-    if rng.random() < 0.25:  # a collimated film: black beyond the shutters
+    if rng.random() < 0.25:  # a collimated image: black beyond the shutters
         edges = rng.integers(0, max(1, size // 14), 4)
         grey[: edges[0]], grey[size - edges[1] :], grey[:, : edges[2]], grey[:, size - edges[3] :] = 0, 0, 0, 0
-    film = Image.fromarray((np.clip(grey, 0, 1) * 255).astype(np.uint8))
+    image = Image.fromarray((np.clip(grey, 0, 1) * 255).astype(np.uint8))
     marker, place = ("R", rng.uniform(0.02, 0.07)) if rng.random() < 0.75 else ("L", rng.uniform(0.88, 0.93))
     font = ImageFont.load_default(size * rng.uniform(0.05, 0.08))
     corner = place * size, rng.uniform(0.03, 0.25) * size
-    ImageDraw.Draw(film).text(corner, marker, fill=int(rng.uniform(200, 255)), font=font)
-    return np.asarray(film).copy()
+    ImageDraw.Draw(image).text(corner, marker, fill=int(rng.uniform(200, 255)), font=font)
+    return np.asarray(image).copy()

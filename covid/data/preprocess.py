@@ -1,4 +1,4 @@
-"""Films to pixels: read a film as grey, resize it, even out its contrast, and keep the result in one cached file."""
+"""Images to pixels: read an image as grey, resize it, even out its contrast, and keep the result in one cached file."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from covid.data.manifest import Radiograph
 from covid.errors import DataError
 
-if TYPE_CHECKING:
-    from covid.data.collect import Film
-
 Grey = NDArray[np.uint8] | NDArray[np.float32]
-_VERSION = 1  # raise it when the same film and settings give other pixels: old caches are then left alone
+_VERSION = 1  # raise it when the same image and settings give other pixels: old caches are then left alone
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a film becomes pixels: output size (height, width), and contrast-limited adaptive histogram equalization.
+    """How an image becomes pixels: output size (height, width), and contrast-limited adaptive histogram equalization.
 
     `tiles` is the number of CLAHE tiles along each side, `bins` the bins of a tile's histogram, and `clip_limit` is
     between 0 and 1 with the meaning it has in MATLAB's `adapthisteq`. The defaults are the paper's.
@@ -60,7 +58,7 @@ def read_grey(path: Path | str) -> Grey:
     into luma (0.299 R + 0.587 G + 0.114 B), transparent pixels lie on black, and EXIF orientation is obeyed.
     Raises DataError if the file is missing, damaged, or no image.
 
-    >>> read_grey("film.png").shape  # doctest: +SKIP
+    >>> read_grey("image.png").shape  # doctest: +SKIP
     (1024, 1024)
     """
     try:
@@ -98,12 +96,12 @@ def reason(error: Exception) -> str:
 
 
 def preprocess(grey: Grey, settings: Settings) -> NDArray[np.uint8]:
-    """Resize a grey film (any H, W; levels 0 to 255) to `settings.size` and equalize it; uint8.
+    """Resize a grey image (any H, W; levels 0 to 255) to `settings.size` and equalize it; uint8.
 
     The resize is bicubic, with antialiasing when it shrinks. CLAHE is scikit-image's, given MATLAB's clip count (see
-    `clip_count`). It differs from MATLAB's `adapthisteq` in one way: scikit-image stretches the film's own darkest and
-    brightest level to the full range before equalizing, and the result again afterwards, so that every film uses 0 to
-    255; MATLAB does neither. A film of one single level comes back unchanged.
+    `clip_count`). It differs from MATLAB's `adapthisteq` in one way: scikit-image stretches the image's own darkest and
+    brightest level to the full range before equalizing, and the result again afterwards, so that every image uses 0 to
+    255; MATLAB does neither. An image of one single level comes back unchanged.
 
     >>> preprocess(np.tile(np.arange(256, dtype=np.uint8), (256, 1)), Settings(size=(32, 32), tiles=4)).shape
     (32, 32)
@@ -137,35 +135,42 @@ def clip_count(n: int, bins: int, clip_limit: float) -> int:
 
 
 def pixel_cache(
-    root: Path | str, films: Sequence[Film], settings: Settings, folder: Path | str, *, workers: int | None = None
+    root: Path | str,
+    images: Sequence[Radiograph],
+    settings: Settings,
+    folder: Path | str,
+    *,
+    workers: int | None = None,
 ) -> NDArray[np.uint8]:
-    """The films' pixels, uint8 (len(films), H, W), in a read-only memory-mapped .npy file in `folder`.
+    """The images' pixels, uint8 (len(images), H, W), in a read-only memory-mapped .npy file in `folder`.
 
-    The file's name is a hash of the films' contents (their sha256, in order) and the settings, so another call with
-    the same films opens the file that the first call made. Film paths are relative to `root`.
-    Raises DataError if a film is missing, damaged or no longer the one that was collected, or if `folder` cannot hold
+    The file's name is a hash of the images' contents (their sha256, in order) and the settings, so another call with
+    the same images opens the file that the first call made. Image paths are relative to `root`.
+    Raises DataError if an image is missing, damaged or no longer the one that was collected, or if `folder` cannot hold
     the file; nothing half-written stays behind.
 
     >>> pixels = pixel_cache("data", kept, Settings(), "cache")  # doctest: +SKIP
     """
-    if not films or not all(film.sha256 for film in films):
-        raise ValueError("films must be films that were kept: at least one, each with its sha256")
-    shape = (len(films), *settings.size)
-    contents = json.dumps([_VERSION, asdict(settings), [film.sha256 for film in films]])
+    if not images or not all(image.sha256 for image in images):
+        raise ValueError("images must be images that were kept: at least one, each with its sha256")
+    shape = (len(images), *settings.size)
+    contents = json.dumps([_VERSION, asdict(settings), [image.sha256 for image in images]])
     path = Path(folder) / f"pixels-{hashlib.sha256(contents.encode()).hexdigest()[:20]}.npy"
     if (pixels := _open(path)) is None:
         from tinycnn.training.progress import (
             process_map,  # here, because the processes that it starts import this module too
         )
 
-        jobs = [(Path(root) / film.path, film.sha256) for film in films]
-        films_pixels = process_map(partial(_film_pixels, settings), jobs, "preparing films", "film", workers=workers)
-        _write(path, shape, films_pixels)
+        jobs = [(Path(root) / image.path, image.sha256) for image in images]
+        images_pixels = process_map(
+            partial(_image_pixels, settings), jobs, "preparing images", "image", workers=workers
+        )
+        _write(path, shape, images_pixels)
         pixels = np.load(path, mmap_mode="r")
     return pixels
 
 
-def _film_pixels(settings: Settings, job: tuple[Path, str]) -> NDArray[np.uint8]:
+def _image_pixels(settings: Settings, job: tuple[Path, str]) -> NDArray[np.uint8]:
     path, sha256 = job
     try:
         data = path.read_bytes()

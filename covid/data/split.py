@@ -1,4 +1,4 @@
-"""Which films train the network and which ones measure it: by patient, or as the paper did."""
+"""Which images train the network and which ones measure it: by patient, or as the paper did."""
 
 from __future__ import annotations
 
@@ -9,91 +9,91 @@ from functools import partial
 
 import numpy as np
 
-from covid.data.collect import SPLITS, Film, class_names
+from covid.data.manifest import SPLITS, Radiograph, class_names
 from covid.errors import DataError
 
 HOW = ("patient", "paper", "pre")
 _PAPER_TRAIN = 0.8
-_PAPER_FILMS = 123  # films of Cohen's collection in the paper, and films of each class in its pre-experiment
+_PAPER_IMAGES = 123  # images of Cohen's collection in the paper, and images of each class in its pre-experiment
 
 
 def split(
-    films: Sequence[Film],
+    images: Sequence[Radiograph],
     how: str,
     *,
     seed: int | np.random.Generator,
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
-) -> list[Film]:
-    """The same films in the same order, each used one with its `split`: "train", "validation" or "test".
+) -> list[Radiograph]:
+    """The same images in the same order, each used one with its `split`: "train", "validation" or "test".
 
-    how="patient": all films of a patient go to one side, and so do patients who share an identical file. Each class is
-    divided by `fractions` (train, validation, test), counted in films. Of identical files the first is used and the
+    how="patient": all images of a patient go to one side, and so do patients who share an identical file. Each class is
+    divided by `fractions` (train, validation, test), counted in images. Of identical files the first is used and the
     others are left out; a file that has two classes is left out altogether.
 
-    how="paper": 80 % of each class, drawn film by film, is "train", the rest is "test", which the paper used for
-    validation too (so: validate on "test"). It takes Kermany's `train` folder alone and 123 of Cohen's films, keeps
+    how="paper": 80 % of each class, drawn image by image, is "train", the rest is "test", which the paper used for
+    validation too (so: validate on "test"). It takes Kermany's `train` folder alone and 123 of Cohen's images, keeps
     duplicates, and lets a patient be on both sides, so its results are too good; `fractions` plays no part. Of the full
-    collections 25, 268 and 775 films are for testing, as in the paper.
+    collections 25, 268 and 775 images are for testing, as in the paper.
 
-    how="pre": the paper's pre-experiment, the same with 123 films of each class (98 and 25), or with as many as the
+    how="pre": the paper's pre-experiment, the same with 123 images of each class (98 and 25), or with as many as the
     smallest class has.
 
     Raises DataError for an unknown `how`, fractions that do not add up to 1, or a class too small for every side.
 
-    >>> films = [Film(f"{i}.png", "Normal", "folder", f"patient {i}", "", f"{i:064x}") for i in range(10)]
-    >>> Counter(film.split for film in split(films, "patient", seed=0))
+    >>> images = [Radiograph(f"{i}.png", "Normal", "folder", f"patient {i}", "", f"{i:064x}") for i in range(10)]
+    >>> Counter(image.split for image in split(images, "patient", seed=0))
     Counter({'train': 7, 'test': 2, 'validation': 1})
     """
     rng = np.random.default_rng(seed)
-    classes = class_names(films)
+    classes = class_names(images)
     if not classes:
-        raise DataError("there is no film to split: all are left out, for the reasons in the manifest")
+        raise DataError("there is no image to split: all are left out, for the reasons in the manifest")
     if how == "patient":
-        return _by_patient(films, classes, fractions, rng)
+        return _by_patient(images, classes, fractions, rng)
     if how == "paper":
-        return _by_film(_paper_films(films, rng), classes, rng)
+        return _by_image(_paper_images(images, rng), classes, rng)
     if how == "pre":
-        films = _paper_films(films, rng)
-        smallest = min(sum(film.label == name and not film.excluded for film in films) for name in classes)
+        images = _paper_images(images, rng)
+        smallest = min(sum(image.label == name and not image.excluded for image in images) for name in classes)
         for name in classes:
-            films = _limited(films, name, min(_PAPER_FILMS, smallest), rng)
-        return _by_film(films, classes, rng)
+            images = _limited(images, name, min(_PAPER_IMAGES, smallest), rng)
+        return _by_image(images, classes, rng)
     raise DataError(f"split is {how!r}: choose one of {', '.join(HOW)}")
 
 
 # ----------------------------------------------------------------------------------------------- the paper
 
 
-def _paper_films(films: Sequence[Film], rng: np.random.Generator) -> list[Film]:
-    """The films with those excluded that the paper did not use."""
+def _paper_images(images: Sequence[Radiograph], rng: np.random.Generator) -> list[Radiograph]:
+    """The images with those excluded that the paper did not use."""
     used = [
-        replace(film, excluded="paper split uses the train folder only")
-        if not film.excluded and film.source == "Kermany" and film.path.split("/")[-3] != "train"
-        else film
-        for film in films
+        replace(image, excluded="paper split uses the train folder only")
+        if not image.excluded and image.source == "Kermany" and image.path.split("/")[-3] != "train"
+        else image
+        for image in images
     ]
-    if any(film.source == "Cohen" for film in used):
-        used = _limited(used, "COVID-19", _PAPER_FILMS, rng)
+    if any(image.source == "Cohen" for image in used):
+        used = _limited(used, "COVID-19", _PAPER_IMAGES, rng)
     return used
 
 
-def _limited(films: Sequence[Film], name: str, most: int, rng: np.random.Generator) -> list[Film]:
-    """The films with all but `most` of class `name`, drawn at random, excluded."""
-    result = list(films)
-    members = [i for i, film in enumerate(films) if film.label == name and not film.excluded]
+def _limited(images: Sequence[Radiograph], name: str, most: int, rng: np.random.Generator) -> list[Radiograph]:
+    """The images with all but `most` of class `name`, drawn at random, excluded."""
+    result = list(images)
+    members = [i for i, image in enumerate(images) if image.label == name and not image.excluded]
     for i in rng.permutation(members)[most:]:
-        result[i] = replace(result[i], excluded=f"the paper took {most} films of {name}")
+        result[i] = replace(result[i], excluded=f"the paper took {most} images of {name}")
     return result
 
 
-def _by_film(films: Sequence[Film], classes: list[str], rng: np.random.Generator) -> list[Film]:
-    """80 % of each class, drawn film by film, for training; the rest for testing."""
-    result = list(films)
+def _by_image(images: Sequence[Radiograph], classes: list[str], rng: np.random.Generator) -> list[Radiograph]:
+    """80 % of each class, drawn image by image, for training; the rest for testing."""
+    result = list(images)
     for name in classes:
-        members = [i for i, film in enumerate(result) if film.label == name and not film.excluded]
+        members = [i for i, image in enumerate(result) if image.label == name and not image.excluded]
         n_train = int(_PAPER_TRAIN * len(members) + 0.5)
         if n_train in (0, len(members)):
-            raise DataError(f"class {name} has {len(members)} films for the paper's split: give it at least 3")
+            raise DataError(f"class {name} has {len(members)} images for the paper's split: give it at least 3")
         for rank, i in enumerate(rng.permutation(members)):
             result[i] = replace(result[i], split="train" if rank < n_train else "test")
     return result
@@ -103,23 +103,23 @@ def _by_film(films: Sequence[Film], classes: list[str], rng: np.random.Generator
 
 
 def _by_patient(
-    films: Sequence[Film], classes: list[str], fractions: tuple[float, float, float], rng: np.random.Generator
-) -> list[Film]:
+    images: Sequence[Radiograph], classes: list[str], fractions: tuple[float, float, float], rng: np.random.Generator
+) -> list[Radiograph]:
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise DataError(f"fractions are {fractions}: give three numbers above 0 that add up to 1")
-    person = _persons(films)
-    result = _without_repeats(films)
-    counts: dict[str, Counter[str]] = defaultdict(Counter)  # person → films of each class
-    for film in result:
-        if not film.excluded:
-            counts[person[film.patient]][film.label] += 1
+    person = _persons(images)
+    result = _without_repeats(images)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)  # person → images of each class
+    for image in result:
+        if not image.excluded:
+            counts[person[image.patient]][image.label] += 1
     side = _assign(counts, classes, fractions, rng)
-    return [film if film.excluded else replace(film, split=side[person[film.patient]]) for film in result]
+    return [image if image.excluded else replace(image, split=side[person[image.patient]]) for image in result]
 
 
-def _persons(films: Sequence[Film]) -> dict[str, str]:
+def _persons(images: Sequence[Radiograph]) -> dict[str, str]:
     """Patient → one patient who stands for all that are joined to it by identical files (union-find)."""
-    parent = {film.patient: film.patient for film in films}
+    parent = {image.patient: image.patient for image in images}
 
     def find(patient: str) -> str:
         while parent[patient] != patient:
@@ -127,27 +127,27 @@ def _persons(films: Sequence[Film]) -> dict[str, str]:
         return patient
 
     owner: dict[str, str] = {}  # sha256 → the first patient with that file
-    for film in films:
-        if not film.excluded:
-            parent[find(film.patient)] = find(owner.setdefault(film.sha256, film.patient))
+    for image in images:
+        if not image.excluded:
+            parent[find(image.patient)] = find(owner.setdefault(image.sha256, image.patient))
     return {patient: find(patient) for patient in parent}
 
 
-def _without_repeats(films: Sequence[Film]) -> list[Film]:
-    """The films with identical files excluded: all but the first, or all of them if they differ in class."""
-    same: dict[str, list[Film]] = defaultdict(list)
-    for film in films:
-        if not film.excluded:
-            same[film.sha256].append(film)
+def _without_repeats(images: Sequence[Radiograph]) -> list[Radiograph]:
+    """The images with identical files excluded: all but the first, or all of them if they differ in class."""
+    same: dict[str, list[Radiograph]] = defaultdict(list)
+    for image in images:
+        if not image.excluded:
+            same[image.sha256].append(image)
 
-    def reason(film: Film) -> str:
-        others = same[film.sha256]
+    def reason(image: Radiograph) -> str:
+        others = same[image.sha256]
         for other in others:
-            if other.label != film.label:
+            if other.label != image.label:
                 return f"same file as {other.path} in class {other.label}"
-        return "" if others[0] is film else f"duplicate of {others[0].path}"
+        return "" if others[0] is image else f"duplicate of {others[0].path}"
 
-    return [film if film.excluded else replace(film, excluded=reason(film)) for film in films]
+    return [image if image.excluded else replace(image, excluded=reason(image)) for image in images]
 
 
 def _assign(
@@ -177,10 +177,10 @@ def _assign(
             if filled[s][c] == 0:
                 person = next((p for p in persons if c in counts[p] and p not in side), None)
                 if person is None:
-                    n = sum(c in films for films in counts.values())
+                    n = sum(c in images for images in counts.values())
                     raise DataError(
-                        f"class {c} has {total[c]} films of {n} patients, too few for {', '.join(SPLITS)}: each needs "
-                        "a patient; add films of other patients, or take the class away"
+                        f"class {c} has {total[c]} images of {n} patients, too few for {', '.join(SPLITS)}: each needs "
+                        "a patient; add images of other patients, or take the class away"
                     )
                 put(person, s)
     for person in reversed(persons):

@@ -1,7 +1,7 @@
 """Whether a network's probabilities mean what they say: reliability, ECE, Brier score, temperature scaling.
 
 In all of these, `probabilities` is (N, K), rows summing to 1, and `targets` (N,) holds integer labels in 0 … K-1. The
-confidence of a film is the probability of its most probable class.
+confidence of an image is the probability of its most probable class.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ TEMPERATURES = 0.05, 20.0  # answers that are all right would send it to 0, and 
 
 
 def reliability(probabilities: ArrayLike, targets: ArrayLike, bins: int = BINS) -> list[dict[str, Any]]:
-    """Films sorted by their confidence into equal bins (low, high] of 0 … 1: what they claim and how often it is so.
+    """Images sorted by their confidence into equal bins (low, high] of 0 … 1: what they claim and how often it is so.
 
     One mapping a bin, in plain JSON types: "low", "high", "count", and the mean "confidence", the "accuracy" and its
     95 % Wilson "accuracy_interval", None in an empty bin. In a calibrated network confidence and accuracy agree.
+    (`sklearn.calibration.calibration_curve` gives the same means, without the counts that the intervals need.)
 
     >>> table = reliability([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], [0, 0, 0], bins=2)
     >>> table[1]["count"], round(table[1]["confidence"], 3), round(table[1]["accuracy"], 3)
@@ -48,9 +49,9 @@ def reliability(probabilities: ArrayLike, targets: ArrayLike, bins: int = BINS) 
 
 
 def ece(probabilities: ArrayLike, targets: ArrayLike, bins: int = BINS) -> float:
-    """Expected calibration error: Σ over bins of (count/N)·|accuracy − confidence|, NaN without films.
+    """Expected calibration error: Σ over bins of (count/N)·|accuracy − confidence|, NaN without images.
 
-    It is a little above 0 even for perfect probabilities, the more so the fewer films fill the bins. Source: C. Guo
+    It is a little above 0 even for perfect probabilities, the more so the fewer images fill the bins. Source: C. Guo
     et al., "On calibration of modern neural networks", ICML 2017.
 
     >>> f"{ece([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], [0, 0, 0], bins=2):.3f}"
@@ -62,9 +63,9 @@ def ece(probabilities: ArrayLike, targets: ArrayLike, bins: int = BINS) -> float
 
 
 def brier(probabilities: ArrayLike, targets: ArrayLike) -> float:
-    """Brier score: the mean over films of Σₖ (pₖ − [k = target])², from 0 (certain and right) to 2; NaN without films.
+    """Brier score: the mean over images of Σₖ (pₖ − [k = target])², from 0 (certain and right) to 2.
 
-    Source: G. W. Brier, Monthly Weather Review 78 (1950).
+    NaN without images. Source: G. W. Brier, Monthly Weather Review 78 (1950).
 
     >>> f"{brier([[1.0, 0.0], [0.5, 0.5]], [0, 1]):.2f}"
     '0.25'
@@ -77,7 +78,7 @@ def brier(probabilities: ArrayLike, targets: ArrayLike) -> float:
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """Probabilities after dividing the logits by a temperature: softmax(log p / T), float64 (N, K).
 
-    T above 1 makes them less certain, below 1 more; the order of a film's classes, and so its answer, stays. Raises
+    T above 1 makes them less certain, below 1 more; the order of an image's classes, and so its answer, stays. Raises
     ValueError unless T > 0.
 
     >>> apply_temperature([[0.8, 0.2]], 2.0).round(3).tolist()
@@ -89,9 +90,9 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[n
 
 
 def fit_temperature(probabilities: ArrayLike, targets: ArrayLike) -> float:
-    """The temperature between 0.05 and 20 whose probabilities have the least mean cross-entropy on these films.
+    """The temperature between 0.05 and 20 whose probabilities have the least mean cross-entropy on these images.
 
-    Fit it on validation films, then apply it to others. Raises ValueError without films. Source: C. Guo et al., "On
+    Fit it on validation images, then apply it to others. Raises ValueError without images. Source: C. Guo et al., "On
     calibration of modern neural networks", ICML 2017.
 
     >>> f"{fit_temperature([[0.9, 0.1]] * 4, [0, 0, 0, 1]):.3f}"  # 90 % certain, 75 % right
@@ -101,7 +102,7 @@ def fit_temperature(probabilities: ArrayLike, targets: ArrayLike) -> float:
 
     p, t = _checked(probabilities, targets)
     if not len(t):
-        raise ValueError("there are no films to fit a temperature to; give the validation films")
+        raise ValueError("there are no images to fit a temperature to; give the validation images")
 
     def cross_entropy(log_temperature: float) -> float:
         return float(-_log_softmax(p, np.exp(log_temperature))[np.arange(len(t)), t].mean())
@@ -111,11 +112,11 @@ def fit_temperature(probabilities: ArrayLike, targets: ArrayLike) -> float:
 
 
 def _log_softmax(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
+    from scipy.special import log_softmax
+
     # A softmax in float32 underflows to 0, whose logarithm would be -∞.
     p = np.maximum(np.asarray(probabilities, dtype=np.float64), np.finfo(np.float32).tiny)
-    scaled = np.log(p) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    return scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+    return log_softmax(np.log(p) / temperature, axis=1)
 
 
 def _checked(probabilities: ArrayLike, targets: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Two runs on the films that both were tested on: the paper's Table 5, with intervals and a test."""
+"""Two runs on the images that both were tested on: the paper's Table 5, with intervals and a test."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import numpy as np
 from covid.errors import DataError
 from covid.evaluation.measure import compare
 from covid.evaluation.metrics import confusion_matrix, metrics
-from covid.report.document import interval, points
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run
-from covid.tables import percent, text_table
+from covid.tables import interval, percent, points, text_table
 
 _FIGURES = ("precision", "sensitivity")
 
 
 def compare_runs(a: Run, b: Run) -> dict[str, Any]:
-    """Two runs' networks on the test films of both, in plain JSON types.
+    """Two runs' networks on the test images of both, in plain JSON types.
 
     What `covid.evaluation.measure.compare` gives, and besides "runs", the two folders, "classes", and in "a" and "b"
-    "balanced_accuracy", "per_class" as `covid.evaluation.metrics.metrics` gives it, and "test_films", how many
-    the run has, of which only the shared "n" count here. Raises DataError when they share no test film.
+    "balanced_accuracy", "per_class" as `covid.evaluation.metrics.metrics` gives it, and "test_images", how many
+    the run has, of which only the shared "n" count here. Raises DataError when they share no test image.
 
     >>> print(format_comparison(compare_runs(Run.open("runs/a"), Run.open("runs/b"))))  # doctest: +SKIP
     """
@@ -34,7 +33,7 @@ def compare_runs(a: Run, b: Run) -> dict[str, Any]:
     for name, other in (("a", "b"), ("b", "a")):
         table = tables[name].of("test")
         shared = table[np.isin(table.paths, tables[other].of("test").paths)]
-        result[name] |= _scores(shared) | {"test_films": len(table)}
+        result[name] |= _scores(shared) | {"test_images": len(table)}
     return {"runs": [str(a.folder), str(b.folder)], "classes": list(tables["a"].classes), **result}
 
 
@@ -62,8 +61,8 @@ def format_comparison(result: dict[str, Any]) -> str:
             )
     test = result["mcnemar"]
     lines = [
-        f"{result['n']} test films of {result['patients']} patients are in both runs, "
-        f"{a['test_films']} and {b['test_films']} in each; 95 % Wilson intervals in brackets",
+        f"{result['n']} test images of {result['patients']} patients are in both runs, "
+        f"{a['test_images']} and {b['test_images']} in each; 95 % Wilson intervals in brackets",
         "",
         text_table(rows),
         "",
@@ -73,7 +72,7 @@ def format_comparison(result: dict[str, Any]) -> str:
             if (ends := result["difference_interval"])
             else ""
         ),
-        f"McNemar's test: {test['only_a']} films only the first got right, {test['only_b']} only the second; "
+        f"McNemar's test: {test['only_a']} images only the first got right, {test['only_b']} only the second; "
         f"p = {p_value(test['p'])}",
         verdict(result),
     ]
@@ -83,12 +82,12 @@ def format_comparison(result: dict[str, Any]) -> str:
 def verdict(result: dict[str, Any]) -> str:
     """Whether the difference is more than chance, in a sentence.
 
-    Both the patients' interval and McNemar's test must say so: the test takes films of one patient as independent.
+    Both the patients' interval and McNemar's test must say so: the test takes images of one patient as independent.
     """
     ends = result["difference_interval"]
     if ends and (ends[0] > 0 or ends[1] < 0) and result["mcnemar"]["p"] < 0.05:
         better = "first" if result["difference"] > 0 else "second"
-        return f"The {better} is better on these films, by more than chance explains."
+        return f"The {better} is better on these images, by more than chance explains."
     return "The difference is within what chance explains."
 
 

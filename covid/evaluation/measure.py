@@ -1,4 +1,4 @@
-"""Everything that is measured of a network's predictions, and of two networks' on the same films."""
+"""Everything that is measured of a network's predictions, and of two networks' on the same images."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ PER_CLASS = ("sensitivity", "precision", "f1", "roc_auc", "average_precision")
 
 
 def measure(predictions: Predictions, *, seed: int = 0, repeats: int = 1000) -> dict[str, Any]:
-    """All figures of the test films, in plain JSON types: what `covid.evaluation.metrics.metrics` gives, and besides
+    """All figures of the test images, in plain JSON types: what `covid.evaluation.metrics.metrics` gives, and besides
 
     - "patients", how many there are, and "bootstrap", the 95 % intervals when patients are drawn with replacement, of
       "accuracy", "balanced_accuracy" and, in "per_class", of sensitivity, precision, f1, roc_auc, average_precision;
     - "roc_auc" and "average_precision": for each class against the rest the "value" and that "interval";
-    - "calibration": "ece", "brier", the reliability "bins", the "temperature" fitted to the validation films, and the
-      test films' "ece_after" dividing by it.
+    - "calibration": "ece", "brier", the reliability "bins", the "temperature" fitted to the validation images, and the
+      test images' "ece_after" dividing by it.
 
-    What is undefined is None: an interval of a single patient, the AUC of a class without films, a temperature without
-    validation films. Raises DataError when there is no test film.
+    What is undefined is None: an interval of a single patient, the AUC of a class without images, a temperature without
+    validation images. Raises DataError when there is no test image.
 
-    >>> films = Predictions(("sick", "well"), np.array(["a", "b", "c"]), np.array(["p", "q", "r"]), np.array(["s"] * 3),
+    >>> table = Predictions(("sick", "well"), np.array(["a", "b", "c"]), np.array(["p", "q", "r"]), np.array(["s"] * 3),
     ...                     np.array(["test"] * 3), np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]))
-    >>> result = measure(films)
+    >>> result = measure(table)
     >>> result["patients"], result["per_class"]["sick"]["sensitivity"], result["roc_auc"]["sick"]["value"]
     (3, 0.5, 1.0)
     """
-    test = _test_films(predictions)
+    test = _test_images(predictions)
     statistic = _statistic(test)
     values = statistic(np.ones(len(test), dtype=np.int64))[2:].reshape(len(PER_CLASS), -1)
     accuracy, balanced, *rest = bootstrap(statistic, test.patients, repeats=repeats, seed=seed)
@@ -70,12 +70,12 @@ def measure(predictions: Predictions, *, seed: int = 0, repeats: int = 1000) -> 
 
 
 def compare(a: Predictions, b: Predictions, *, seed: int = 0, repeats: int = 1000) -> dict[str, Any]:
-    """Two networks on the test films, by path, that both tables hold, in plain JSON types.
+    """Two networks on the test images, by path, that both tables hold, in plain JSON types.
 
-    "n" films of so many "patients"; for "a" and "b" the "accuracy" and its 95 % Wilson "interval"; the "difference"
+    "n" images of so many "patients"; for "a" and "b" the "accuracy" and its 95 % Wilson "interval"; the "difference"
     a − b and its 95 % interval when patients are drawn with replacement; and "mcnemar" as
     `covid.evaluation.intervals.mcnemar` gives it. Raises DataError when the classes differ, when no test
-    film is in both, or when one has another class.
+    image is in both, or when one has another class.
     """
     if a.classes != b.classes:
         raise DataError(
@@ -86,7 +86,7 @@ def compare(a: Predictions, b: Predictions, *, seed: int = 0, repeats: int = 100
     paths, in_a, in_b = np.intersect1d(a.paths, b.paths, return_indices=True)
     if not len(paths):
         raise DataError(
-            f"none of the {len(a)} and {len(b)} test films is in both predictions: compare runs on the "
+            f"none of the {len(a)} and {len(b)} test images is in both predictions: compare runs on the "
             "same data with the same split and seed"
         )
     a, b = a[in_a], b[in_b]
@@ -110,8 +110,8 @@ def compare(a: Predictions, b: Predictions, *, seed: int = 0, repeats: int = 100
 
 
 def class_curves(predictions: Predictions, measures: dict[str, Any]) -> tuple[list[Curve], list[Curve]]:
-    """The ROC and the precision-recall curves of the test films, a class each, with the areas that `measure` found."""
-    test = _test_films(predictions)
+    """The ROC and the precision-recall curves of the test images, a class each, with the areas that `measure` found."""
+    test = _test_images(predictions)
     roc, precision_recall = [], []
     for i, name in enumerate(test.classes):
         targets, scores = test.targets == i, test.probabilities[:, i]
@@ -123,17 +123,17 @@ def class_curves(predictions: Predictions, measures: dict[str, Any]) -> tuple[li
     return roc, precision_recall
 
 
-def _test_films(predictions: Predictions) -> Predictions:
+def _test_images(predictions: Predictions) -> Predictions:
     test = predictions.of("test")
     if not len(test):
         raise DataError(
-            f"none of the {len(predictions)} films of the predictions is a test film: evaluate a run that has some"
+            f"none of the {len(predictions)} images of the predictions is a test image: evaluate a run that has some"
         )
     return test
 
 
 def _statistic(test: Predictions) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
-    """Accuracy, balanced accuracy and the figures of PER_CLASS, (2 + 5K,), when film n counts weights[n] times."""
+    """Accuracy, balanced accuracy and the figures of PER_CLASS, (2 + 5K,), when image n counts weights[n] times."""
     k = len(test.classes)
     pairs = test.outputs * k + test.targets
     present = np.unique(test.targets)

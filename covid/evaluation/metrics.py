@@ -28,7 +28,7 @@ def confusion_matrix(targets: ArrayLike, outputs: ArrayLike, classes: int) -> ND
         if label.size and not np.issubdtype(label.dtype, np.integer):
             raise TypeError(f"{name} has dtype {label.dtype}; give integer labels, e.g. probabilities.argmax(axis=1)")
         if label.ndim != 1:
-            raise ValueError(f"{name} has shape {label.shape}; give one label a film, shape (N,)")
+            raise ValueError(f"{name} has shape {label.shape}; give one label an image, shape (N,)")
         if label.size and not 0 <= label.min() <= label.max() < classes:
             found = f"labels from {label.min()} to {label.max()}"
             raise ValueError(f"{name} has {found}; {classes} classes allow 0 to {classes - 1}")
@@ -46,7 +46,7 @@ def metrics(confusion: ArrayLike, class_names: Sequence[str]) -> dict[str, Any]:
     specificity TN/(TN+FP), npv (negative predictive value) TN/(TN+FN), f1 2·TP/(2·TP+FP+FN), accuracy (TP+TN)/N,
     which is Equation 2 of the paper, and support TP+FN. "intervals" holds the 95 % Wilson intervals of the first four,
     as "accuracy_interval" is that of the overall accuracy. "balanced_accuracy" is the mean sensitivity, over classes
-    with films, "macro_f1" the mean f1, over classes where it is defined, and "majority" the commonest target class
+    with images, "macro_f1" the mean f1, over classes where it is defined, and "majority" the commonest target class
     with the accuracy of always answering it. A share of nothing (0/0) is None.
 
     >>> result = metrics([[9, 2], [1, 8]], ["sick", "well"])
@@ -115,7 +115,7 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
             rows.append(["", *(_range(values["intervals"].get(column)) for column in COLUMNS), ""])
     lines = text_table(rows).splitlines()
     lines.insert(1, "-" * len(lines[0]))
-    lines += ["", f"overall accuracy {percent(metrics['accuracy'])} % of {metrics['n']} films"]
+    lines += ["", f"overall accuracy {percent(metrics['accuracy'])} % of {metrics['n']} images"]
     if metrics["n"]:
         majority = metrics["majority"]
         lines[-1] += f" (95 % interval {_range(metrics['accuracy_interval'])})"

@@ -1,105 +1,93 @@
-"""Two pictures of an audit: the score under every change of the films, and what the coverings hide."""
+"""Two figures of an audit: the score under every change of the images, and what each occlusion hides."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from covid.audit.perturbations import UNTOUCHED, Films, perturbations
-from covid.figures.canvas import BLACK, GREY, GRID, OVERSAMPLING, WIDTH, Canvas, Colour, File, shorten, text_width
+from covid.audit.perturbations import UNTOUCHED, Pixels, perturbations
+from covid.figures import style
+from covid.figures.image_grid import image_grid
+from covid.figures.style import COLOURS, GREY, INK, NORMAL, POINTS, SMALL, WIDTH, File, Options
 
-ACCURACY, SENSITIVITY = (0, 114, 189), (217, 83, 25)
-LEFT, RIGHT, TOP = 330, 1160, 120
-ROW, GAP = 25, 16  # heights of a row, and of the space between kinds
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEFT, TOP = 2.1, 0.92  # inches: where the panel begins
+ROW, GAP = 0.17, 0.55  # inches of a row, and the space between kinds in rows
 
 
-def perturbation_chart(audit: Mapping[str, Any], path: File) -> None:
-    """Draw accuracy and the first class's sensitivity for every condition and floor of an `audit_run`, with intervals.
+def perturbation_chart(audit: Mapping[str, Any], file: File | None = None) -> Figure:
+    """Draw accuracy and the first class's sensitivity for every row of an `audit_run`; returns the Matplotlib figure.
 
-    Dashed lines carry the untouched values down the sheet; a grey line marks what always answering the commonest class
-    would score.
+    Whiskers are the intervals. Dashed lines carry the untouched values down the figure; a grey line marks what always
+    answering the commonest class would score. The figure is written to `file` if one is given.
     """
     kinds = [list(rows) for _, rows in itertools.groupby(audit["conditions"], key=lambda row: row["kind"])]
-    kinds += [audit["floor"]] if audit.get("floor") else []
-    height = sum(ROW * len(rows) + GAP for rows in kinds)
-    canvas = Canvas(WIDTH, TOP + height + 70)
-    name = audit["classes"][0]
-    canvas.text(WIDTH / 2, 30, f"The network on {audit['films']} test films changed on purpose", 20)
-    _legend(canvas, name)
+    kinds += [audit["shortcut_baseline"]] if audit.get("shortcut_baseline") else []
+    first, majority = audit["classes"][0], audit["majority"]
+    places = np.cumsum([GAP if i == 0 and rows is not kinds[0] else 0 for rows in kinds for i in range(len(rows))])
+    places += np.arange(len(places))
+    rows = list(itertools.chain(*kinds))
 
-    def across(share: float) -> float:
-        return LEFT + share * (RIGHT - LEFT)
+    span = places[-1] + 1
+    figure = style.new_figure(TOP + ROW * span + 0.6)
+    style.title(figure, f"The network on {audit['images']} test images changed on purpose", 0.2)
+    axes = style.axes_at(figure, LEFT, TOP, WIDTH - LEFT - 0.3, ROW * span)
+    axes.set(xlim=(0, 100), ylim=(places[-1] + 0.5, -0.5))
+    axes.set_xticks(range(0, 101, 10), [f"{percent} %" for percent in range(0, 101, 10)], size=SMALL)
+    axes.set_yticks(places, [style.fit(row["name"], (LEFT - 0.25) * POINTS, SMALL) for row in rows], size=SMALL)
+    style.grid(axes, "x")
+    for place, step in zip(places[1:], np.diff(places), strict=True):
+        if step > 1:
+            axes.axhline(place - step / 2, color=style.GRID, linewidth=0.7)
 
-    bottom = TOP + height
-    for percent in range(0, 101, 10):
-        canvas.rule(across(percent / 100), TOP, across(percent / 100), bottom, GRID)
-        canvas.text(across(percent / 100), bottom + 8, f"{percent} %", 15, anchor="mt")
-    majority = audit["majority"]
-    x = across(majority["accuracy"])
-    canvas.line([(x, TOP), (x, bottom)], GREY, 2)
-    canvas.text(x, bottom + 34, f"always {majority['class']}: {majority['accuracy']:.1%}", 15, GREY, "mt")
-    untouched = audit["conditions"][0]
-    for series, colour in (("accuracy", ACCURACY), (name, SENSITIVITY)):
-        value, _ = _value(untouched, series)
-        if value is not None:
-            canvas.dashes([(across(value), TOP), (across(value), bottom)], colour, 1)
+    axes.axvline(100 * majority["accuracy"], color=GREY, linewidth=1.2)
+    always = f"always {style.fit(majority['class'], 100, SMALL)}: {100 * majority['accuracy']:.1f} %"
+    below: Options = {"textcoords": "offset points", "ha": "center", "va": "top", "size": SMALL, "color": GREY}
+    axes.annotate(always, (100 * majority["accuracy"], 0), (0, -19), ("data", "axes fraction"), **below)
 
-    y = TOP + GAP / 2
-    for rows in kinds:
-        for row in rows:
-            y += ROW
-            canvas.text(LEFT - 14, y - ROW / 2, shorten(row["name"], 15, LEFT - 24), 15, anchor="rm")
-            for series, colour, offset in (("accuracy", ACCURACY, -4), (name, SENSITIVITY, 4)):
-                value, interval = _value(row, series)
-                if value is not None and interval is not None:
-                    line = y - ROW / 2 + offset
-                    canvas.line([(across(interval[0]), line), (across(interval[1]), line)], colour, 2)
-                    canvas.dot(across(value), line, colour, 4)
-        y += GAP
-        if rows is not kinds[-1]:
-            canvas.rule(20, y - GAP / 2, RIGHT, y - GAP / 2, GRID)
-    canvas.save(path)
+    handles: list[Any] = []
+    for name, colour, mark, offset in ((None, COLOURS[0], "o", -0.16), (first, COLOURS[1], "D", 0.16)):
+        measured = [_value(row, name) for row in rows]
+        value = np.array([np.nan if share is None else share for share, _ in measured], dtype=np.float64)
+        ends = np.array([(np.nan, np.nan) if interval is None else interval for _, interval in measured])
+        whiskers = np.maximum([value - ends[:, 0], ends[:, 1] - value], 0)
+        look: Options = {"color": colour, "marker": mark, "markersize": 3.8, "linestyle": "none", "elinewidth": 1.2}
+        handles.append(
+            axes.errorbar(100 * value, places + offset, xerr=100 * whiskers, clip_on=False, zorder=3, **look)
+        )
+        axes.axvline(100 * value[0], color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+    handles.append(axes.plot([], [], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))[0])
+    names = ["accuracy", f"sensitivity for {style.fit(first, 150, NORMAL)}", UNTOUCHED]
+    above: Options = {
+        "loc": "lower left",
+        "bbox_to_anchor": (0, 1 + 0.1 / (ROW * span)),
+        "ncols": 3,
+        "fontsize": NORMAL,
+    }
+    style.legend(axes, handles, names, **above)
+    return style.finish(figure, file)
 
 
-def _value(row: Mapping[str, Any], series: str) -> tuple[float | None, list[float] | None]:
-    if series == "accuracy":
+def _value(row: Mapping[str, Any], name: str | None) -> tuple[float | None, list[float] | None]:
+    """The sensitivity of a class, or without a name the accuracy, and its interval."""
+    if name is None:
         return row["accuracy"], row["interval"]
-    return row["sensitivity"][series]["value"], row["sensitivity"][series]["interval"]
+    return row["sensitivity"][name]["value"], row["sensitivity"][name]["interval"]
 
 
-def _legend(canvas: Canvas, name: str) -> None:
-    entries: tuple[tuple[str, Colour], ...] = (("accuracy", ACCURACY), (f"sensitivity for {name}", SENSITIVITY))
-    x = float(LEFT)
-    for text, colour in entries:
-        canvas.line([(x, 76), (x + 40, 76)], colour, 2)
-        canvas.dot(x + 20, 76, colour, 4)
-        canvas.text(x + 50, 76, text, 16, anchor="lm")
-        x += 90 + text_width(text, 16)
-    canvas.dashes([(x, 76), (x + 40, 76)], BLACK, 1)
-    canvas.text(x + 50, 76, UNTOUCHED, 16, anchor="lm")
+def occlusion_sheet(images: Mapping[str, Pixels], file: File | None = None) -> Figure:
+    """Draw an image (C, H, W) of each class, untouched and under every occlusion, a row a class; returns the figure.
 
-
-def covering_sheet(films: Mapping[str, Films], path: File) -> None:
-    """Draw a film (C, H, W) of each class, untouched and under every covering: a row a class."""
-    if not films:
-        raise ValueError("films is empty; give at least one film, as covid.audit.audit_run.example_films does")
-    size = next(iter(films.values())).shape[1:]
-    changes = [change for change in perturbations(*size) if change.kind in (UNTOUCHED, "covering")]
-    margin, cell = 130, (WIDTH - 130 - 20) // len(changes)
-    canvas = Canvas(WIDTH, 50 + cell * len(films) + 10)
-    for column, change in enumerate(changes):
-        canvas.text(margin + (column + 0.5) * cell, 26, change.name, 17)
-    for row, (label, film) in enumerate(films.items()):
-        canvas.text(margin - 12, 50 + (row + 0.5) * cell, shorten(label, 17, margin - 20), 17, anchor="rm")
-        for column, change in enumerate(changes):
-            _paste(canvas, change.apply(film[None])[0], margin + column * cell, 50 + row * cell, cell - 8)
-    canvas.save(path)
-
-
-def _paste(canvas: Canvas, film: Films, x: int, y: int, side: int) -> None:
-    grey = Image.fromarray(np.ascontiguousarray(film[0])).resize((side * OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
-    canvas.image.paste(grey.convert("RGB"), (x * OVERSAMPLING, y * OVERSAMPLING))
+    The figure is written to `file` if one is given. Raises ValueError when there is no image.
+    """
+    if not images:
+        raise ValueError("images is empty; give at least one image, as covid.audit.audit_run.example_images does")
+    size = next(iter(images.values())).shape[1:]
+    changes = [change for change in perturbations(*size) if change.kind in (UNTOUCHED, "occlusion")]
+    cells = [[change.apply(image[None])[0, 0] for change in changes] for image in images.values()]
+    return image_grid([change.name for change in changes], list(images), cells, file)

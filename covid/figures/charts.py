@@ -1,96 +1,115 @@
-"""The two pictures of a run: the training progress and the confusion matrix."""
+"""The two figures of a run: the training progress and the confusion matrix."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from covid.evaluation.metrics import metrics
-from covid.figures.canvas import BLACK, GREY, GRID, INK, WIDTH, Canvas, Colour, File, Point, shorten, text_width, ticks
+from covid.figures import style
+from covid.figures.style import COLOURS, GREY, INK, NORMAL, POINTS, SMALL, WIDTH, File, Options
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 History = Sequence[Mapping[str, Any]]
-
-BAND, MARGIN = (241, 241, 241), (230, 230, 230)
-BLUE, PALE_BLUE = (0, 114, 189), (150, 197, 228)  # accuracy
-ORANGE, PALE_ORANGE = (217, 83, 25), (241, 183, 158)  # loss
-GREEN, RED = (34, 139, 60), (200, 40, 40)
+TRAINING, VALIDATION = COLOURS[:2]
 
 # --- training progress ---
 
+LEFT, RIGHT = 0.62, 0.72  # inches beside the panels
+PANELS = {"accuracy": ("Accuracy (%)", 100, 2.35), "loss": ("Loss", 1, 1.7)}  # name, unit, inches
 
-def training_chart(history: History, path: File) -> None:
-    """Draw accuracy and loss against the iteration, one panel under the other, and write the picture to `path`.
+
+def training_chart(history: History, file: File | None = None) -> Figure:
+    """Draw accuracy and loss against the iteration, one panel under the other; returns the Matplotlib figure.
 
     `history` has one mapping an iteration with the keys epoch, iteration, loss and accuracy (a share of 1), and
     validation_loss and validation_accuracy, None where they were not measured. Each mini-batch is drawn pale, their
-    smoothed course strong and validation as a black dashed line; bands of grey mark the epochs. Values that are not
-    finite, as after a divergence, are left out. Raises ValueError for an empty history.
+    smoothed course strong and validation as a dashed line with marks; grey bands are every other epoch. Values that are
+    not finite, as after a divergence, are left out. Raises ValueError for an empty history. The figure is written to
+    `file` if one is given.
     """
     if not history:
         raise ValueError("history is empty; a training chart needs at least one iteration")
-    canvas = Canvas(WIDTH, 800)
+    figure = style.new_figure(5.55)
     last = history[-1]
-    title = f"Training progress: epoch {last['epoch']}, iteration {last['iteration']}"
-    canvas.text(LEFT + PANEL_WIDTH / 2, 28, title, 20)
-    _panel(canvas, 60, 340, history, "accuracy")
-    _panel(canvas, 430, 250, history, "loss")
-    canvas.text(LEFT + PANEL_WIDTH / 2, 720, "Iteration", 17)
-    _legend(canvas, 765)
-    canvas.save(path)
+    style.title(figure, f"Training progress: epoch {last['epoch']}, iteration {last['iteration']:,}", LEFT)
+    top = 0.78
+    for key, (_, _, height) in PANELS.items():
+        axes = style.axes_at(figure, LEFT, top, WIDTH - LEFT - RIGHT, height)
+        handles = _panel(axes, history, key, height)
+        _epochs(axes, history, labels=key == "accuracy")
+        top += height + 0.2
+    axes.set_xlabel("Iteration", size=NORMAL, color=INK)
+    upper = figure.axes[0]
+    upper.tick_params(labelbottom=False)
+    names = ("training, each mini-batch", "training, smoothed", "validation")
+    place: Options = {
+        "loc": "lower right",
+        "bbox_to_anchor": (1, 1.09),
+        "ncols": 3,
+        "fontsize": SMALL,
+        "columnspacing": 1.6,
+    }
+    style.legend(upper, handles, names, **place)
+    return style.finish(figure, file)
 
 
-LEFT, PANEL_WIDTH = 90, 960
-PANELS = {"accuracy": ("Accuracy (%)", 100, BLUE, PALE_BLUE), "loss": ("Loss", 1, ORANGE, PALE_ORANGE)}
-
-
-def _panel(canvas: Canvas, top: int, height: int, history: History, key: str) -> None:
-    title, unit, strong, pale = PANELS[key]
+def _panel(axes: Axes, history: History, key: str, height: float) -> list[Any]:
+    """Draw one quantity; returns the three lines: mini-batches, smoothed, validation."""
+    name, unit, _ = PANELS[key]
     raw, validation = _series(history, key, unit), _series(history, f"validation_{key}", unit)
     smooth = np.stack([raw[:, 0], _smooth(raw[:, 1])], axis=1)
-    y_ticks = ticks(100 if key == "accuracy" else _loss_limit(raw, smooth, validation), 5)
-    y_end = y_ticks[-1] * 1.02
-    first, final = history[0]["iteration"], history[-1]["iteration"]
-    start, end = first - 0.5, final + 0.5
+    limit = 100.0 if key == "accuracy" else _loss_limit(raw, validation)
+    dot: Options = {"marker": "o", "markersize": 4} if len(raw) == 1 else {}
+    marked = validation if len(validation) <= 60 else validation[-1:]
+    lines = [
+        axes.plot(*raw.T, color=TRAINING, alpha=0.35, linewidth=0.8, **dot)[0],
+        axes.plot(*smooth.T, color=TRAINING, linewidth=1.8, **dot)[0],
+        axes.plot(
+            *validation.T,
+            color=VALIDATION,
+            linestyle=(0, (4, 1.6)),
+            linewidth=1.4,
+            marker="o",
+            markersize=4,
+            markevery=range(len(validation) - len(marked), len(validation)),
+            clip_on=bool((validation[:, 1] > limit * 1.03).any()),  # a mark at the panel's edge is shown whole
+            zorder=3,
+        )[0],
+    ]
+    axes.set_ylim(0, limit * 1.03)
+    axes.set_xlim(history[0]["iteration"] - 0.5, history[-1]["iteration"] + 0.5)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    axes.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
+    axes.set_ylabel(name, size=NORMAL, color=INK, labelpad=6)
+    axes.yaxis.set_label_coords(-0.42 / (WIDTH - LEFT - RIGHT), 0.5)
+    axes.spines["bottom"].set(visible=True, color=GREY, linewidth=0.8)
+    style.grid(axes)
 
-    # The data goes on a sheet of the panel's own size: what lies above the axis is cut off at the frame.
-    sheet = Canvas(PANEL_WIDTH, height)
-
-    def place(x: float, y: float) -> Point:
-        return (x - start) / (end - start) * PANEL_WIDTH, (1 - y / y_end) * height
-
-    _epochs(sheet, history, place, height, labels=key == "accuracy")
-    for y in y_ticks:
-        sheet.rule(*place(start, y), *place(end, y), GRID)
-    for points, colour, width in ((raw, pale, 1), (smooth, strong, 2.5)):
-        course = [place(x, y) for x, y in points]
-        sheet.line(course, colour, width)
-        if len(course) == 1:
-            sheet.dot(*course[0], colour, 3)
-    course = [place(x, y) for x, y in validation]
-    sheet.dashes(course, BLACK, 1.5)
-    for point in course if len(course) <= 60 else course[-1:]:
-        sheet.dot(*point, BLACK, 3.5)
-
-    canvas.paste(sheet, LEFT, top)
-    canvas.rectangle(LEFT, top, LEFT + PANEL_WIDTH, top + height, None, INK)
-    for y in y_ticks:
-        canvas.text(LEFT - 8, top + place(start, y)[1], f"{y:g}", 15, anchor="rm")
-    for x in ticks(final, 10, whole=True):
-        if first <= x <= final:
-            across = LEFT + place(x, 0)[0]
-            canvas.rule(across, top + height, across, top + height + 5, INK)
-            canvas.text(across, top + height + 8, f"{x:g}", 15, anchor="mt")
-    canvas.vertical_text(30, top + height / 2, title, 17)
-
-    finals = [(points[-1, 1], colour) for points, colour in ((smooth, strong), (validation, BLACK)) if len(points)]
-    heights = _spread([top + min(max(place(end, value)[1], 0), height) for value, _ in finals], 19)
-    for (value, colour), y in zip(finals, heights, strict=True):
-        label = f"{value:.1f} %" if key == "accuracy" else f"{value:.3g}"
-        canvas.text(LEFT + PANEL_WIDTH + 10, y, label, 16, colour, "lm")
+    finals = [
+        (line, points[-1, 1]) for line, points in zip(lines[1:], (smooth, validation), strict=True) if len(points)
+    ]
+    heights = _spread([min(value / (limit * 1.03), 1) for _, value in finals], 11 / (height * POINTS))
+    for (line, value), y in zip(finals, heights, strict=True):
+        text = f"{value:.1f} %" if key == "accuracy" else f"{value:.3g}"
+        axes.annotate(
+            text,
+            (1, y),
+            (6, 0),
+            "axes fraction",
+            textcoords="offset points",
+            va="center",
+            size=NORMAL,
+            color=line.get_color(),
+        )
+    return lines
 
 
 def _series(history: History, key: str, unit: float) -> NDArray[np.float64]:
@@ -109,27 +128,29 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smooth
 
 
-def _loss_limit(raw: NDArray[np.float64], smooth: NDArray[np.float64], validation: NDArray[np.float64]) -> float:
+def _loss_limit(raw: NDArray[np.float64], validation: NDArray[np.float64]) -> float:
     """Top of the loss axis: a few extreme mini-batches, as at the start, must not flatten everything else."""
-    candidates = [float(np.percentile(points[:, 1], 98)) for points in (raw, smooth, validation) if len(points)]
+    candidates = [float(np.percentile(points[:, 1], 98)) for points in (raw, validation) if len(points)]
     return max(candidates, default=1.0) or 1.0
 
 
-def _epochs(sheet: Canvas, history: History, place: Callable[[float, float], Point], height: int, labels: bool) -> None:
-    """Grey bands on every other epoch, and as many labels as have room."""
+def _epochs(axes: Axes, history: History, labels: bool) -> None:
+    """Above the panel the numbers of as many epochs as have room; grey and white bands in step with them."""
     bounds: dict[int, list[int]] = {}
     for row in history:
         bounds.setdefault(row["epoch"], [row["iteration"], row["iteration"]])[1] = row["iteration"]
-    room = text_width(f"Epoch {max(bounds)}", 14) + 14
-    every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 10**9) if n * PANEL_WIDTH / len(bounds) >= room)
-    spans = {epoch: (place(first - 0.5, 0)[0], place(final + 0.5, 0)[0]) for epoch, (first, final) in bounds.items()}
-    for epoch, (x0, x1) in spans.items():
-        if epoch % 2 == 0:
-            sheet.rectangle(x0, 0, x1, height, BAND)
-    for epoch, (x0, x1) in spans.items():
-        centre = (x0 + x1) / 2
-        if labels and epoch % every == 0 and room / 2 <= centre <= PANEL_WIDTH - room / 2:
-            sheet.text(centre, height - 14, f"Epoch {epoch}", 14, GREY)
+    every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 10**9) if len(bounds) / n <= 25)
+    for epoch, (first, last) in bounds.items():
+        if (epoch - 1) // every % 2:
+            axes.axvspan(first - 0.5, last + 0.5, color=style.BAND, linewidth=0, zorder=0)
+    if labels:
+        shown = [epoch for epoch in bounds if epoch % every == 0]
+        above = axes.secondary_xaxis("top")
+        above.spines[:].set_visible(False)
+        above.set_xticks([sum(bounds[epoch]) / 2 for epoch in shown], [str(epoch) for epoch in shown])
+        above.tick_params(length=0, labelsize=SMALL, labelcolor=GREY, pad=2)
+        word: Options = {"textcoords": "offset points", "ha": "right", "size": SMALL, "color": GREY}
+        axes.annotate("Epoch", (0, 1), (-6, 3), "axes fraction", **word)
 
 
 def _spread(heights: list[float], gap: float) -> list[float]:
@@ -140,105 +161,97 @@ def _spread(heights: list[float], gap: float) -> list[float]:
     return [middle + sign * gap / 2, middle - sign * gap / 2]
 
 
-def _legend(canvas: Canvas, y: float) -> None:
-    entries = (
-        ("mini-batch", (PALE_BLUE, PALE_ORANGE), 1),
-        ("smoothed", (BLUE, ORANGE), 2.5),
-        ("validation", (BLACK,), 1.5),
-    )
-    x = LEFT + 200.0
-    for name, colours, width in entries:
-        for i, colour in enumerate(colours):
-            points = [(x + 26 * i, y), (x + 26 * i + 22 * (1 if len(colours) > 1 else 2), y)]
-            canvas.dashes(points, colour, width) if name == "validation" else canvas.line(points, colour, width)
-        if name == "validation":
-            canvas.dot(x + 22, y, BLACK, 3.5)
-        canvas.text(x + 58, y, name, 16, anchor="lm")
-        x += 58 + text_width(name, 16) + 60
-
-
 # --- confusion matrix ---
 
+RIGHT_ANSWER, WRONG_ANSWER = COLOURS[:2]
+TOP, ROOM = 0.72, 1.5  # inches: above the matrix, and at most for the names beside it
+MARGIN, CORNER = 0.93, 0.87  # grey levels of the margins' cells
 
-def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], path: File) -> None:
-    """Draw a confusion matrix (rows = output class, columns = target class) and write the picture to `path`.
 
-    Each cell holds the count and its share of all films. The right margin holds the precision of each output class
+def confusion_chart(confusion: ArrayLike, class_names: Sequence[str], file: File | None = None) -> Figure:
+    """Draw a confusion matrix (rows = output class, columns = target class); returns the Matplotlib figure.
+
+    Each cell holds the count and its share of all images. The right margin holds the precision of each output class
     and its complement, the bottom margin the sensitivity of each target class, the corner the overall accuracy. The
-    deeper the green or red, the larger the cell's share of its target class.
+    deeper the blue or orange, the larger the cell's share of its target class. The figure is written to `file` if one
+    is given.
     """
     counts = np.asarray(confusion)
     result = metrics(counts, class_names)
     k = len(class_names)
-    cell = min(190, 900 // (k + 1))
-    room = min(230.0, max(text_width(name, 19) for name in class_names))
-    left, top = round(WIDTH - cell * (k + 1) + room + 60) // 2, 60
-    canvas = Canvas(WIDTH, top + cell * (k + 1) + 120)
-    canvas.text(left + cell * (k + 1) / 2, 30, "Confusion matrix", 22)
-    big, small = min(24.0, cell * 0.22), min(18.0, cell * 0.17)
+    cell = min(1.22, 5.8 / (k + 1))  # inches
+    side = cell * (k + 1)
+    lines = max(1, min(3, int(cell * POINTS / 11)))
+    rows = [style.fit(name, ROOM * POINTS, NORMAL, lines) for name in class_names]
+    columns = [style.fit(name, cell * POINTS - 6, NORMAL, lines=3) for name in class_names]
+    upright = any("…" in name for name in columns)
+    if upright:
+        columns = [style.fit(name, ROOM * POINTS, SMALL, lines) for name in class_names]
+    room = _longest([*rows, "Sensitivity"], NORMAL)
+    below = _longest(columns, SMALL) if upright else 0.15 * max(name.count("\n") + 1 for name in columns)
+    left = (WIDTH - side + room + 0.3) / 2
+    figure = style.new_figure(TOP + side + below + 0.42)
+    axes = style.axes_at(figure, left, TOP, side, side)
+    across, down = figure.get_size_inches()
+    style.title(figure, "Confusion matrix", left)
 
-    def write(row: int, column: int, fill: Colour, upper: str, lower: str, colours: tuple[Colour, Colour]) -> None:
-        x, y = left + column * cell, top + row * cell
-        canvas.rectangle(x, y, x + cell, y + cell, fill, (150, 150, 150))
-        in_margin = row == k or column == k
-        canvas.text(x + cell / 2, y + cell * 0.39, upper, small if in_margin else big, colours[0])
-        canvas.text(x + cell / 2, y + cell * 0.64, lower, small, colours[1])
+    axes.imshow(_tints(counts), interpolation="nearest", aspect="auto")
+    for edge in range(1, k + 1):
+        for line in (axes.axhline, axes.axvline):
+            line(edge - 0.5, color="white", linewidth=5 if edge == k else 1.5)
+    big = min(13.0, cell * POINTS * 0.2)
+    small = min(NORMAL, cell * POINTS * 0.17)
 
-    totals = counts.sum(axis=0)
-    for row in range(k):
-        for column in range(k):
-            share = counts[row, column] / totals[column] if totals[column] else 0.0
-            fill = _tint(GREEN if row == column else RED, share)
-            part = counts[row, column] / result["n"] if result["n"] else None
-            write(row, column, fill, f"{counts[row, column]:,}", _percent(part), (BLACK, INK))
-    per_class = list(result["per_class"].values())
-    for i, values in enumerate(per_class):
-        write(i, k, MARGIN, *_with_complement(values["precision"]), (GREEN, RED))
-        write(k, i, MARGIN, *_with_complement(values["sensitivity"]), (GREEN, RED))
-    write(k, k, (205, 205, 205), *_with_complement(result["accuracy"]), (GREEN, RED))
-    canvas.rectangle(left, top, left + cell * k, top + cell * k, None, BLACK)
+    def write(row: int, column: int, upper: str, lower: str, size: float, colours: tuple[str, str]) -> None:
+        middle: Options = {"ha": "center", "va": "center"}
+        axes.text(column, row - 0.12, upper, size=size, color=colours[0], **middle)
+        axes.text(column, row + 0.16, lower, size=small, color=colours[1], **middle)
 
-    bottom = top + cell * (k + 1)
-    for i, name in enumerate(class_names):
-        _label(canvas, name, left - 12, top + (i + 0.5) * cell, room, "rm")
-        _label(canvas, name, left + (i + 0.5) * cell, bottom + 36, cell - 8, "mm")
-    canvas.text(left + cell * k / 2, bottom + 92, "Target class", 20)
-    canvas.vertical_text(left - room - 42, top + cell * k / 2, "Output class", 20)
-    canvas.save(path)
+    for row, column in np.ndindex(k, k):
+        share = counts[row, column] / result["n"] if result["n"] else None
+        write(row, column, f"{counts[row, column]:,}", _percent(share), big, (INK, INK))
+    margin = min(9.5, big)
+    both = RIGHT_ANSWER, WRONG_ANSWER
+    for i, values in enumerate(result["per_class"].values()):
+        write(i, k, *_with_complement(values["precision"]), margin, both)
+        write(k, i, *_with_complement(values["sensitivity"]), margin, both)
+    write(k, k, *_with_complement(result["accuracy"]), margin, both)
+
+    axes.set_yticks(range(k + 1), [*rows, "Sensitivity"], size=NORMAL)
+    axes.set_xticks(range(k + 1), [*columns, ""], size=SMALL if upright else NORMAL, rotation=90 if upright else 0)
+    small_grey: Options = {"size": min(SMALL, small), "color": GREY}
+    axes.get_yticklabels()[k].set(**small_grey)
+    axes.text(k, -0.5 - 0.06 / cell, "Precision", ha="center", va="bottom", **small_grey)
+    axes.text(k, k + 0.5 + 0.06 / cell, "Accuracy", ha="center", va="top", **small_grey)
+    words: Options = {"size": NORMAL + 1, "color": INK, "ha": "center", "va": "center"}
+    figure.text((left + cell * k / 2) / across, 0.17 / down, "Target class (what is so)", **words)
+    height = 1 - (TOP + cell * k / 2) / down
+    figure.text((left - room - 0.28) / across, height, "Output class (what the network says)", rotation=90, **words)
+    return style.finish(figure, file)
 
 
-def _tint(colour: Colour, share: float) -> Colour:
-    """The colour diluted with white: almost white at a share of 0, half strength at 1."""
-    strength = 0.06 + 0.49 * share**0.6
-    r, g, b = (round(255 + (part - 255) * strength) for part in colour)
-    return r, g, b
+def _longest(names: Sequence[str], size: float) -> float:
+    """Width in inches of the longest line of the names."""
+    return max(style.text_width(line, size) for name in names for line in name.split("\n")) / POINTS
+
+
+def _tints(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The colour of every cell (K + 1, K + 1, 3): almost white at a share of 0, more than half strength at 1."""
+    from matplotlib.colors import to_rgb
+
+    k = len(counts)
+    tints = np.full((k + 1, k + 1, 3), MARGIN)
+    tints[k, k] = CORNER
+    share = counts / np.maximum(counts.sum(axis=0), 1)
+    strength = (0.05 + 0.5 * share**0.6)[..., None]
+    colour = np.where(np.eye(k, dtype=bool)[..., None], to_rgb(RIGHT_ANSWER), to_rgb(WRONG_ANSWER))
+    tints[:k, :k] = 1 + (colour - 1) * strength
+    return tints
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}%"
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _with_complement(share: float | None) -> tuple[str, str]:
     return _percent(share), _percent(None if share is None else 1 - share)
-
-
-def _label(canvas: Canvas, name: str, x: float, y: float, room: float, anchor: str) -> None:
-    """Write a class name into `room` pixels: on up to three lines, then smaller, in the last resort shortened."""
-    for size in range(19, 9, -1):
-        lines = _wrap(name, size, room)
-        if len(lines) <= 3 and all(text_width(line, size) <= room for line in lines):
-            break
-    else:
-        lines = [shorten(line, size, room) for line in lines[:3]]
-    for i, line in enumerate(lines):
-        canvas.text(x, y + (i - (len(lines) - 1) / 2) * size * 1.2, line, size, anchor=anchor)
-
-
-def _wrap(text: str, size: float, room: float) -> list[str]:
-    lines: list[str] = []
-    for word in text.replace("_", " ").split():
-        if lines and text_width(f"{lines[-1]} {word}", size) <= room:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines

@@ -1,95 +1,115 @@
-"""Pictures of how good the probabilities are: ROC, precision-recall, reliability, and figures with their intervals."""
+"""Figures of how good the probabilities are: ROC, precision-recall, reliability, and measures with their intervals."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from covid.evaluation.curves import Curve
-from covid.figures.canvas import GREY, GRID, INK, WIDTH, Canvas, Colour, File, Point, shorten, ticks
+from covid.figures import style
+from covid.figures.style import COLOURS, GREY, INK, LINES, MARKS, NORMAL, POINTS, SMALL, WIDTH, File, Options
 
-# Okabe and Ito's colours, told apart with any colour vision; the dashes tell the curves apart in a grey print.
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0))
-DASHES = (None, 14, 6, 3)  # length of a dash in pixels, None for an unbroken line
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-LEFT, TOP, SIDE = 110, 70, 700  # the square panel
-LEGEND = LEFT + SIDE + 40
+LEFT, TOP, SIDE = 0.68, 0.5, 4.4  # inches: the square panel
+NAMES = (WIDTH - LEFT - SIDE - 0.8) * POINTS  # room for the names in the legend
 
 
-def roc_chart(curves: Sequence[Curve], path: File) -> None:
-    """Draw ROC curves, a class each, with the areas under them, and write the picture to `path`.
+def roc_chart(curves: Sequence[Curve], file: File | None = None) -> Figure:
+    """Draw ROC curves, a class each, with the areas under them; returns the Matplotlib figure.
 
-    x is the false positive rate and y the true positive rate; the grey diagonal is guessing.
+    x is the false positive rate and y the true positive rate; the grey diagonal is guessing. The figure is written to
+    `file` if one is given.
     """
-    canvas = _square(
-        "ROC: each class against the rest", "False positive rate (1 - specificity)", "True positive rate (sensitivity)"
+    title = "ROC: each class against the rest"
+    figure, axes = _square(
+        title, "False positive rate (1 − specificity)", "True positive rate (sensitivity)", len(curves)
     )
-    canvas.dashes([_place(0, 0), _place(1, 1)], GREY, 1.5)
-    for i, curve in enumerate(curves):
-        _stroke(canvas, [_place(x, y) for x, y in _finite(curve)], i)
-    _areas(canvas, curves, "area under the curve (95 % interval)")
-    canvas.save(path)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+    lines = [axes.plot(*_finite(curve), **_stroke(i))[0] for i, curve in enumerate(curves)]
+    _areas(axes, curves, lines, "Area under the curve (95 % interval)")
+    return style.finish(figure, file)
 
 
-def precision_recall_chart(curves: Sequence[Curve], path: File) -> None:
-    """Draw precision-recall curves, a class each, with their average precision, and write the picture to `path`.
+def precision_recall_chart(curves: Sequence[Curve], file: File | None = None) -> Figure:
+    """Draw precision-recall curves, a class each, with their average precision; returns the Matplotlib figure.
 
     x is the recall and y the precision, in steps, as average precision counts them. The pale line of a class is its
-    share of the films, which guessing reaches.
+    share of the images, which guessing reaches. The figure is written to `file` if one is given.
     """
-    canvas = _square("Precision and recall: each class against the rest", "Recall (sensitivity)", "Precision")
-    for i, curve in enumerate(curves):
-        points = _finite(curve)
-        if points:
-            guessing = points[-1][1]
-            canvas.line([_place(0, guessing), _place(1, guessing)], _pale(_colour(i)), 1.5)
-    for i, curve in enumerate(curves):
-        steps, before = [], 0.0
-        for recall, precision in _finite(curve):
-            if recall > before:
-                steps += [_place(before, precision), _place(recall, precision)]
-                before = recall
-        _stroke(canvas, steps, i)
-    _areas(canvas, curves, "average precision (95 % interval)")
-    canvas.text(LEGEND, TOP + SIDE - 10, "pale: the class's share of the films", 16, GREY, "lm")
-    canvas.save(path)
-
-
-def reliability_chart(tables: Mapping[str, Sequence[Mapping[str, Any]]], path: File) -> None:
-    """Draw accuracy against confidence for one or more named tables of `calibration.reliability`, to `path`.
-
-    Whiskers are 95 % Wilson intervals; on the grey diagonal a network is as often right as it claims. The numbers
-    under the picture are the films in each bin.
-    """
-    canvas = _square(
-        "Reliability: is the network as often right as it claims?",
-        "",
-        "Accuracy: how often it is right",
-        extra=26 * len(tables),
+    figure, axes = _square(
+        "Precision and recall: each class against the rest", "Recall (sensitivity)", "Precision", len(curves)
     )
-    canvas.dashes([_place(0, 0), _place(1, 1)], GREY, 1.5)
-    filled = [[bin for bin in table if bin["count"]] for table in tables.values()]
-    for i, table in enumerate(filled):
-        for bin in table:
-            canvas.line([_place(bin["confidence"], end) for end in bin["accuracy_interval"]], _pale(_colour(i)), 2)
-    for i, (name, table) in enumerate(zip(tables, filled, strict=True)):
-        row = TOP + SIDE + 48 + 26 * i
-        canvas.text(LEFT - 8, row, "films", 14, _colour(i), "rm")
-        for bin in table:
-            _mark(canvas, *_place(bin["confidence"], bin["accuracy"]), i)
-            canvas.text(_place((bin["low"] + bin["high"]) / 2, 0)[0], row, f"{bin['count']}", 14, _colour(i))
-        _mark(canvas, LEGEND + 8, TOP + 20 + 34 * i, i)
-        canvas.text(LEGEND + 28, TOP + 20 + 34 * i, shorten(name, 18, WIDTH - LEGEND - 40), 18, anchor="lm")
-    canvas.text(LEFT + SIDE / 2, TOP + SIDE + 55 + 26 * len(tables), "Confidence: the highest probability", 18)
-    canvas.text(LEGEND, TOP + SIDE - 10, "whiskers: 95 % interval of the accuracy", 16, GREY, "lm")
-    canvas.save(path)
+    lines = []
+    for i, curve in enumerate(curves):
+        recall, precision = _finite(curve)
+        if len(recall):
+            axes.plot([0, 1], [precision[-1]] * 2, color=_colour(i), alpha=0.4, linewidth=1)
+        gained = np.diff(recall, prepend=0) > 0  # the other points are no part of average precision
+        x, y = np.concatenate([[0.0], recall[gained]]), precision[gained]
+        lines.append(
+            axes.plot(x, np.concatenate([y[:1], y]) if len(y) else [np.nan], drawstyle="steps-pre", **_stroke(i))[0]
+        )
+    _areas(axes, curves, lines, "Average precision (95 % interval)")
+    _note(axes, "pale: the class's share of the images")
+    return style.finish(figure, file)
+
+
+def reliability_chart(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: File | None = None) -> Figure:
+    """Draw accuracy against confidence for one or more named tables of `calibration.reliability`; returns the figure.
+
+    Whiskers are 95 % Wilson intervals; on the grey diagonal a network is as often right as it claims. The bars below
+    count the images in each bin. The figure is written to `file` if one is given.
+    """
+    below = 0.75  # inches: the panel with the counts
+    figure, axes = _square(
+        "Reliability: is the network as often right as it claims?", "", "Accuracy", extra=below + 0.15
+    )
+    axes.tick_params(labelbottom=False)
+    counts = style.axes_at(figure, LEFT, TOP + SIDE + 0.15, SIDE, below)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+    points = []
+    for i, table in enumerate(tables.values()):
+        bins = [bin for bin in table if bin["count"]]
+        x, y = np.array([(bin["confidence"], bin["accuracy"]) for bin in bins]).reshape(-1, 2).T
+        low, high = np.array([bin["accuracy_interval"] for bin in bins]).reshape(-1, 2).T
+        points.append(
+            axes.errorbar(
+                x,
+                y,
+                np.maximum([y - low, high - y], 0),
+                ecolor=(_colour(i), 0.45),
+                elinewidth=1.2,
+                clip_on=False,
+                **_mark(i),
+            )
+        )
+        middle = np.array([(bin["low"] + bin["high"]) / 2 for bin in table])
+        width = 0.9 * (table[0]["high"] - table[0]["low"]) / len(tables) if table else 1
+        place = middle + (i - (len(tables) - 1) / 2) * width
+        bars = counts.bar(place, [bin["count"] for bin in table], width, color=_colour(i), alpha=0.75)
+        if len(tables) == 1:
+            names = [str(bin["count"]) if bin["count"] else "" for bin in table]
+            counts.bar_label(bars, names, size=SMALL - 1.5, color=INK, padding=1)
+    counts.set_xlim(0, 1)
+    counts.margins(y=0.25)
+    counts.locator_params(axis="y", nbins=2, integer=True)
+    counts.set_xlabel("Confidence: the highest probability", size=NORMAL, color=INK)
+    counts.set_ylabel("Images", size=NORMAL, color=INK)
+    counts.yaxis.set_label_coords(-0.48 / SIDE, 0.5)
+    style.grid(counts)
+    names = [style.fit(name, NAMES, NORMAL, lines=2) for name in tables]
+    _legend(axes, points, names)
+    _note(axes, "whiskers: 95 % interval of the accuracy")
+    return style.finish(figure, file)
 
 
 class Row(NamedTuple):
-    """A figure of `interval_chart`: shares of 1, None where undefined; `reference` is marked beside it."""
+    """A measure of `interval_chart`: shares of 1, None where undefined; `reference` is marked beside it."""
 
     label: str
     value: float | None
@@ -99,116 +119,127 @@ class Row(NamedTuple):
 
 
 def interval_chart(
-    rows: Sequence[Row], path: File, *, title: str, value_name: str = "this run", reference_name: str = "paper"
-) -> None:
-    """Draw each figure as a point with whiskers, its reference as a diamond, in percent, and write it to `path`.
+    rows: Sequence[Row],
+    file: File | None = None,
+    *,
+    title: str,
+    value_name: str = "this run",
+    reference_name: str = "paper",
+) -> Figure:
+    """Draw each measure as a point with whiskers, its reference as a diamond, in percent; returns the figure.
 
-    Raises ValueError when there are no rows.
+    The figure is written to `file` if one is given. Raises ValueError when there are no rows.
     """
     if not rows:
-        raise ValueError("rows is empty; an interval chart needs at least one figure")
-    left, right, pitch = 330, 850, 44
-    bottom = 110 + pitch * len(rows)
-    referenced = any(row.reference is not None for row in rows)
-    canvas = Canvas(WIDTH, bottom + 80)
-    canvas.text(WIDTH / 2, 30, title, 22)
-    numbers = [100 * part for row in rows for part in row[1:] if part is not None] or [0.0, 100.0]
-    marks = _round_numbers(min(numbers), max(numbers))
+        raise ValueError("rows is empty; an interval chart needs at least one measure")
+    left, across, pitch, top = 2.3, 3.4, 0.29, 0.78  # inches
+    figure = style.new_figure(top + pitch * len(rows) + 0.55)
+    style.title(figure, title, 0.2)
+    axes = style.axes_at(figure, left, top, across, pitch * len(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(
+        range(len(rows)), [style.fit(row.label, (left - 0.3) * POINTS, NORMAL) for row in rows], size=NORMAL
+    )
+    axes.set_xlabel("%", size=NORMAL, color=INK)
+    style.grid(axes, "x")
 
-    def across(share: float) -> float:
-        return left + (100 * share - marks[0]) / (marks[-1] - marks[0]) * (right - left)
+    def beside(y: float, inches: float, text: str, i: int) -> None:
+        axes.annotate(
+            text,
+            (1, y),
+            (inches * POINTS, 0),
+            ("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            size=NORMAL,
+            color=_colour(i),
+        )
 
-    for mark in marks:
-        x = across(mark / 100)
-        canvas.rule(x, 95, x, bottom, GRID)
-        canvas.text(x, bottom + 8, f"{mark:g}", 16, anchor="mt")
-    canvas.text((left + right) / 2, bottom + 50, "%", 18)
-    ours, theirs = COLOURS[0], COLOURS[1]
-    _mark(canvas, right + 42, 75, 0)
-    canvas.text(right + 58, 75, shorten(value_name, 17, 150), 17, ours, "lm")
-    if referenced:
-        _mark(canvas, right + 242, 75, 1)
-        canvas.text(right + 258, 75, shorten(reference_name, 17, 80), 17, theirs, "lm")
     for i, row in enumerate(rows):
-        y = 95 + pitch * (i + 0.5)
-        canvas.text(left - 20, y, shorten(row.label, 18, left - 40), 18, anchor="rm")
-        if row.low is not None and row.high is not None:
-            ends = across(row.low), across(row.high)
-            canvas.line([(ends[0], y), (ends[1], y)], ours, 2.5)
-            for end in ends:
-                canvas.line([(end, y - 7), (end, y + 7)], ours, 2.5)
         if row.value is not None:
-            _mark(canvas, across(row.value), y, 0)
-        canvas.text(right + 36, y, _figures(row), 17, ours, "lm")
+            whiskers = None
+            if row.low is not None and row.high is not None:
+                whiskers = 100 * np.array([[max(row.value - row.low, 0)], [max(row.high - row.value, 0)]])
+            axes.errorbar([100 * row.value], [i], xerr=whiskers, elinewidth=1.6, capsize=3, capthick=1.6, **_mark(0))
+        beside(i, 0.22, _figures(row), 0)
         if row.reference is not None:
-            _mark(canvas, across(row.reference), y, 1)
-            canvas.text(right + 258, y, f"{100 * row.reference:.1f}", 17, theirs, "lm")
-    canvas.save(path)
+            axes.plot([100 * row.reference], [i], **_mark(1))
+            beside(i, 1.72, f"{100 * row.reference:.1f}", 1)
+    # The heads of the two columns of numbers are the legend.
+    for i, (inches, name) in enumerate(((0.22, value_name), (1.72, reference_name))):
+        if i == 0 or any(row.reference is not None for row in rows):
+            beside(-1, inches, style.fit(name, 80 if i == 0 else 36, NORMAL), i)
+            place = (across + inches - 0.1) / across, 1 + 0.5 / len(rows)
+            axes.plot(*place, transform=axes.transAxes, clip_on=False, **_mark(i))
+    axes.margins(x=0.04)
+    return style.finish(figure, file)
 
 
-def _square(title: str, x_title: str, y_title: str, extra: int = 0) -> Canvas:
-    """A canvas with the square panel of 0 … 1 both ways."""
-    canvas = Canvas(WIDTH, TOP + SIDE + 90 + extra)
-    canvas.text(LEFT + SIDE / 2, 35, title, 22)
-    for share in np.linspace(0, 1, 6):
-        for x0, y0, x1, y1 in ((0, share, 1, share), (share, 1, share, 0)):
-            canvas.rule(*_place(x0, y0), *_place(x1, y1), GRID)
-        x, y = _place(share, share)
-        canvas.text(x, TOP + SIDE + 10, f"{share:.1f}", 16, anchor="mt")
-        canvas.text(LEFT - 10, y, f"{share:.1f}", 16, anchor="rm")
-    canvas.rectangle(LEFT, TOP, LEFT + SIDE, TOP + SIDE, None, INK)
-    canvas.text(LEFT + SIDE / 2, TOP + SIDE + 55, x_title, 18)
-    canvas.vertical_text(40, TOP + SIDE / 2, y_title, 18)
-    return canvas
+def _square(title: str, x_title: str, y_title: str, curves: int = 0, extra: float = 0) -> tuple[Figure, Axes]:
+    """A new figure and its square panel of 0 … 1 both ways, with room beside it for the legend of so many curves."""
+    figure = style.new_figure(max(TOP + SIDE + 0.55 + extra, TOP + 0.5 + 0.42 * curves))
+    style.title(figure, title, LEFT)
+    axes = style.axes_at(figure, LEFT, TOP, SIDE, SIDE)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    for spine in ("left", "bottom"):
+        axes.spines[spine].set(visible=True, color=GREY, linewidth=0.8)
+    axes.set_xlabel(x_title, size=NORMAL, color=INK)
+    axes.set_ylabel(y_title, size=NORMAL, color=INK)
+    axes.yaxis.set_label_coords(-0.48 / SIDE, 0.5)
+    style.grid(axes, "both")
+    return figure, axes
 
 
-def _place(x: float, y: float) -> Point:
-    return LEFT + x * SIDE, TOP + (1 - y) * SIDE
+def _finite(curve: Curve) -> tuple[Any, Any]:
+    """The points of a curve; none for a class that has no images, or has all."""
+    x, y = np.asarray(curve.x, dtype=np.float64), np.asarray(curve.y, dtype=np.float64)
+    finite = np.isfinite(x + y)
+    return x[finite], y[finite]
 
 
-def _finite(curve: Curve) -> list[Point]:
-    """The points of a curve; none for a class that has no films, or has all."""
-    return [(float(x), float(y)) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(x + y)]
-
-
-def _stroke(canvas: Canvas, points: Sequence[Point], i: int) -> None:
-    """The i-th line in its own colour and dash."""
-    colour, dash = _colour(i), DASHES[i % len(DASHES)]
-    if dash is None:
-        canvas.line(points, colour, 3)
-    else:
-        canvas.dashes(points, colour, 3, dash)
-
-
-def _areas(canvas: Canvas, curves: Sequence[Curve], heading: str) -> None:
+def _areas(axes: Axes, curves: Sequence[Curve], lines: Sequence[Any], heading: str) -> None:
     """The legend: for each curve its name, area and interval."""
-    canvas.text(LEGEND, TOP + 12, heading, 16, GREY, "lm")
-    for i, curve in enumerate(curves):
-        y = TOP + 54 + 62 * i
-        _stroke(canvas, [(LEGEND, y), (LEGEND + 46, y)], i)
-        canvas.text(LEGEND + 58, y, shorten(curve.name, 19, WIDTH - LEGEND - 70), 19, anchor="lm")
+    names = []
+    for curve in curves:
         area = "undefined" if curve.area is None else f"{curve.area:.3f}"
         if curve.interval:
             area += f"  ({curve.interval[0]:.3f} to {curve.interval[1]:.3f})"
-        canvas.text(LEGEND + 58, y + 26, area, 17, anchor="lm")
+        names.append(f"{style.fit(curve.name, NAMES, NORMAL)}\n{area}")
+    _legend(axes, lines, names, title=heading, labelspacing=0.9)
 
 
-def _colour(i: int) -> Colour:
+def _legend(axes: Axes, handles: Sequence[Any], names: Sequence[str], **options: Any) -> None:
+    place: Options = {"loc": "upper left", "bbox_to_anchor": (1 + 0.25 / SIDE, 0.99)}
+    text: Options = {"fontsize": NORMAL, "title_fontsize": SMALL, "alignment": "left", "handlelength": 2.6}
+    box = style.legend(axes, handles, names, **place, **text, **options)
+    box.get_title().set_color(GREY)
+
+
+def _note(axes: Axes, text: str) -> None:
+    """What else the panel shows, beside its lower end."""
+    axes.text(1 + 0.25 / SIDE, 0.01, text, transform=axes.transAxes, size=SMALL, color=GREY)
+
+
+def _colour(i: int) -> str:
     return COLOURS[i % len(COLOURS)]
 
 
-def _pale(colour: Colour) -> Colour:
-    r, g, b = ((part + 255) // 2 for part in colour)
-    return r, g, b
+def _stroke(i: int) -> Options:
+    """The i-th curve's own colour and dash."""
+    return {"color": _colour(i), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7, "clip_on": False}
 
 
-def _mark(canvas: Canvas, x: float, y: float, i: int) -> None:
-    """A dot or a diamond, by turns, in the i-th colour."""
-    colour = _colour(i)
-    if i % 2:
-        canvas.line([(x, y - 8), (x + 8, y), (x, y + 8), (x - 8, y), (x, y - 8), (x + 8, y)], colour, 2.5)
-    else:
-        canvas.dot(x, y, colour, 6)
+def _mark(i: int) -> Options:
+    """The i-th series' own colour and mark, filled by turns."""
+    face = "white" if i % 2 else _colour(i)
+    return {
+        "color": _colour(i),
+        "marker": MARKS[i % len(MARKS)],
+        "markersize": 5.5,
+        "markerfacecolor": face,
+        "markeredgewidth": 1.3,
+        "linestyle": "none",
+    }
 
 
 def _figures(row: Row) -> str:
@@ -217,10 +248,3 @@ def _figures(row: Row) -> str:
     if row.low is None or row.high is None:
         return f"{100 * row.value:.1f}"
     return f"{100 * row.value:.1f}  ({100 * row.low:.1f} to {100 * row.high:.1f})"
-
-
-def _round_numbers(low: float, high: float) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, two or more."""
-    step = ticks(max(high - low, 1.0), 6)[1]
-    last = math.ceil(high / step - 1e-9)
-    return [i * step for i in range(min(math.floor(low / step + 1e-9), last - 1), last + 1)]

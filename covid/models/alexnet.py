@@ -34,19 +34,19 @@ def alexnet(
 ) -> tc.Sequential:
     """AlexNet: 56,880,515 parameters for three channels and three classes, or 57,016,131 in torchvision's variant.
 
-    Films come in as pixels 0 … 255, and the input layer subtracts the mean.
+    Images come in as pixels 0 … 255, and the input layer subtracts the mean.
 
     Args:
-        channels: 3 for RGB, which pretrained weights need (a grey film three times will do), 1 for grey films.
+        channels: 3 for RGB, which pretrained weights need (a grey image three times will do), 1 for grey images.
         classes: how many there are.
-        size: height and width of the films, as one number or a pair; 227 gives the original's 6×6×256 features.
+        size: height and width of the images, as one number or a pair; 227 gives the original's 6×6×256 features.
         variant: "caffe", the network of 2012 as Caffe and MATLAB have it, with groups and normalization across
             channels, or "torchvision", without them and with fewer filters, whose own size is 224.
         seed: of the weights and dropout masks.
         dtype: np.float32 to train, np.float64 to check gradients.
 
     Raises:
-        ValueError: for an unknown variant, or films too small for the layers.
+        ValueError: for an unknown variant, or images too small for the layers.
 
     Source: Krizhevsky, Sutskever & Hinton (2012), in the form of Caffe's bvlc_alexnet; for torchvision's, Krizhevsky,
     "One weird trick for parallelizing convolutional neural networks" (2014).
@@ -58,8 +58,8 @@ def alexnet(
         raise ValueError(f"variant is {variant!r}: choose one of {', '.join(VARIANTS)}")
     height, width = (size, size) if isinstance(size, int) else size
     layers = _torchvision_layers(classes) if variant == "torchvision" else _caffe_layers(classes)
-    films = tc.ImageInput((channels, height, width), normalization="zerocenter", name="data")
-    return tc.Sequential([films, *layers], seed=seed, dtype=dtype)
+    first = tc.ImageInput((channels, height, width), normalization="zerocenter", name="data")
+    return tc.Sequential([first, *layers], seed=seed, dtype=dtype)
 
 
 def _caffe_layers(classes: int) -> list[tc.Layer]:
@@ -144,7 +144,7 @@ def load_weights(net: tc.Sequential, tensors: Mapping[str, np.ndarray]) -> str:
     measure another. Weights that `net.save` wrote are taken as they are.
 
     Raises:
-        DataError: for weights that lack a layer, are of the other variant, or do not fit the network's films.
+        DataError: for weights that lack a layer, are of the other variant, or do not fit the network's images.
     """
     variant, parameters = variant_of(tensors), net.parameters()
     if len(parameters["conv1.weight"]) != VARIANTS[variant]:

@@ -22,12 +22,12 @@ def paper_network(
     seed: int = 0,
     dtype: Any = np.float32,
 ) -> tc.Sequential:
-    """The network of Al-Asfoor & Abed (2020): 52,287 parameters for grey 224×224 films and three classes.
+    """The network of Al-Asfoor & Abed (2020): 52,287 parameters for grey 224×224 images and three classes.
 
     Args:
-        channels: 1 for grey films, 3 for RGB; the paper leaves it open.
+        channels: 1 for grey images, 3 for RGB; the paper leaves it open.
         classes: how many there are.
-        size: height and width of the films, as one number or a pair.
+        size: height and width of the images, as one number or a pair.
         padding: of the convolutions, 0 or "same"; the paper leaves it open.
         variant: "table", Table 1's 22 rows after the input layer, or "text", the 22 layers that section 4.1 describes:
             the input layer counted, and one dropout layer, between the two fully connected ones.
@@ -36,7 +36,7 @@ def paper_network(
         dtype: np.float32 to train, np.float64 to check gradients.
 
     Raises:
-        ValueError: for an unknown variant, or films too small for four rounds of convolution and pooling.
+        ValueError: for an unknown variant, or images too small for four rounds of convolution and pooling.
 
     Source: "Deep Learning Approach for COVID-19 Diagnosis Using X-Ray Images", doi:10.21203/rs.3.rs-31278/v1.
 
@@ -72,5 +72,5 @@ def paper_network(
     ]
     if variant == "text":
         del table_1[16]  # the text's only dropout layer stands between fc_1 and fc_2
-    films = tc.ImageInput((channels, height, width), normalization="zerocenter", mean_of=mean_of, name="input")
-    return tc.Sequential([films, *table_1], seed=seed, dtype=dtype)
+    first = tc.ImageInput((channels, height, width), normalization="zerocenter", mean_of=mean_of, name="input")
+    return tc.Sequential([first, *table_1], seed=seed, dtype=dtype)

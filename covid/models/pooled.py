@@ -11,7 +11,7 @@ import tinycnn as tc
 WIDTHS = (16, 32, 64, 128, 128)
 
 
-def strong_network(
+def pooled_network(
     channels: int = 1, classes: int = 3, *, size: int | tuple[int, int] = 224, seed: int = 0, dtype: Any = np.float32
 ) -> tc.Sequential:
     """Five rounds of convolution, batch norm, ReLU and pooling, then each channel's mean and one fully connected layer.
@@ -20,13 +20,13 @@ def strong_network(
     wherever it lies, and all 128 channels reach the classes.
 
     Args:
-        channels: 1 for grey films, 3 for RGB.
+        channels: 1 for grey images, 3 for RGB.
         classes: how many there are.
-        size: height and width of the films, as one number or a pair; at least 32.
+        size: height and width of the images, as one number or a pair; at least 32.
         seed: of the weights and dropout masks.
         dtype: np.float32 to train, np.float64 to check gradients.
 
-    >>> sum(array.size for array in strong_network().parameters().values())
+    >>> sum(array.size for array in pooled_network().parameters().values())
     245859
     """
     height, width = (size, size) if isinstance(size, int) else size

@@ -8,7 +8,7 @@ from typing import Any
 
 from covid import paper
 from covid.config import Config
-from covid.data.collect import Film
+from covid.data.manifest import Radiograph
 from covid.evaluation.intervals import wilson
 from covid.paper import Share
 
@@ -59,11 +59,11 @@ class Comparison:
 
 
 def comparisons(
-    config: Config, films: Sequence[Film], metrics: Mapping[str, Any], history: History
+    config: Config, images: Sequence[Radiograph], metrics: Mapping[str, Any], history: History
 ) -> list[Comparison]:
     """Every figure of the paper's Tables 3 to 5 and of its confusion matrix, beside the run's."""
     result = []
-    full = no_match(config, films) or _unless(config.split != "pre", "this run repeats only the pre-experiment")
+    full = no_match(config, images) or _unless(config.split != "pre", "this run repeats only the pre-experiment")
     network = full or _unless(config.network != "alexnet", "this run trained AlexNet")
     for where, figure, shares in (
         ("Table 3", "precision", paper.TABLE_3),
@@ -73,10 +73,10 @@ def comparisons(
             of_class = metrics["per_class"].get(name)
             value, ends = (of_class[figure], of_class["intervals"][figure]) if of_class else (None, None)
             result.append(Comparison(where, f"{name} {figure}", share, value, ends, network))
-    held_out = sum(film.split == ("validation" if config.split == "patient" else "test") for film in films)
+    held_out = sum(image.split == ("validation" if config.split == "patient" else "test") for image in images)
     measured = validation_accuracies(history)
-    pre = no_match(config, films) or _unless(
-        config.split == "pre", "the paper's figure is of its pre-experiment, with 123 films of each class"
+    pre = no_match(config, images) or _unless(
+        config.split == "pre", "the paper's figure is of its pre-experiment, with 123 images of each class"
     )
     for epochs, obstacle in ((paper.TABLE_4_PRE, pre), (paper.TABLE_4_FULL, network)):
         for epoch, share in epochs.items():
@@ -93,13 +93,13 @@ def comparisons(
     return result
 
 
-def no_match(config: Config, films: Sequence[Film]) -> str:
+def no_match(config: Config, images: Sequence[Radiograph]) -> str:
     """Why a run can be compared with nothing in the paper; empty if it can."""
-    sources = {film.source for film in films if film.split}
+    sources = {image.source for image in images if image.split}
     if not config.data:
-        return "these films are phantoms"
+        return "these images are phantoms"
     if sources != {"Kermany", "Cohen"} or tuple(config.classes) != paper.CLASSES:
-        return "these are not films of the paper's two collections"
+        return "these are not images of the paper's two collections"
     return ""
 
 
@@ -108,8 +108,8 @@ def differences(config: Config) -> list[str]:
     found = []
     if config.split == "patient":
         found.append(
-            "This run keeps all films of a patient on one side and has a validation set of its own; the paper "
-            "divided film by film and validated on its test films, which flatters its figures."
+            "This run keeps all images of a patient on one side and has a validation set of its own; the paper "
+            "divided image by image and validated on its test images, which flatters its figures."
         )
     if config.network != "paper":
         found.append(f"This run trained {network_name(config)}, not the paper's network.")
@@ -120,7 +120,9 @@ def differences(config: Config) -> list[str]:
 
 def network_name(config: Config) -> str:
     """What to call a run's network in a sentence."""
-    return {"paper": "the paper's network", "strong": "the stronger network", "alexnet": "AlexNet"}[config.network]
+    return {"paper": "the paper's network", "pooled": "the network with global average pooling", "alexnet": "AlexNet"}[
+        config.network
+    ]
 
 
 def validation_accuracies(history: History) -> dict[int, float]:

@@ -10,60 +10,60 @@ from typing import Any
 
 from covid import paper
 from covid.config import Config
-from covid.data.collect import SPLITS, Film
+from covid.data.manifest import SPLITS, Radiograph
 from covid.report.against_paper import network_name
-from covid.report.data import films_table, left_out
-from covid.report.document import Table, interval
+from covid.report.data import images_table, left_out
+from covid.report.document import Table
 from covid.report.render import markdown_table
 from covid.runs.run import Run
-from covid.tables import percent
+from covid.tables import interval, percent
 
 NOT_GIVEN = "not given"
 
 _NOT_CLINICAL = "Not for clinical use: no one may be diagnosed, treated or sent home on what this network says."
-_LABELS = "The labels are those of the sources; nobody read the films again."
+_LABELS = "The labels are those of the sources; nobody read the images again."
 _LIMITS_OF_THE_PAPER = (
     "Source, age and class coincide in the paper's data: children from one hospital are Normal or Pneumonia, and the "
-    "COVID-19 films are of adults from the literature. A network can tell such classes apart without looking at lungs "
+    "COVID-19 images are of adults from the literature. A network can tell such classes apart without looking at lungs "
     "(Maguolo & Nanni 2021; DeGrave et al. 2021), so a good score here says nothing about another hospital.",
-    "COVID-19 has few films. The intervals are wide, and a film more or less moves its figures by points.",
+    "COVID-19 has few images. The intervals are wide, and an image more or less moves its figures by points.",
 )
 _LIMITS_OF_FOLDERS = (
-    "Nothing is known here of the films' origin. Where each class comes from a hospital, a machine or an age group of "
+    "Nothing is known here of the images' origin. Where each class comes from a hospital, a machine or an age group of "
     "its own, a network can tell the classes apart without looking at lungs.",
-    "Each file counts as a patient of its own; several films of one patient make the intervals too narrow, and can lie "
-    "on both sides of the split.",
+    "Each file counts as a patient of its own; several images of one patient make the intervals too narrow, and can "
+    "lie on both sides of the split.",
 )
 
 _SOURCES = {
     "Kermany": 'Kermany et al. 2018, "Labeled Optical Coherence Tomography and Chest X-Ray Images", '
-    "https://doi.org/10.17632/rscbjbr9sj: films of children aged one to five from one hospital in "
+    "https://doi.org/10.17632/rscbjbr9sj: images of children aged one to five from one hospital in "
     "Guangzhou. Licence CC BY 4.0 for all.",
     "Cohen": "Cohen et al. 2020, COVID-19 image data collection, https://github.com/ieee8023/covid-chestxray-dataset: "
-    "films gathered from publications and websites, mostly of adults. Each image has a licence of its own.",
+    "images gathered from publications and websites, mostly of adults. Each image has a licence of its own.",
     "folder": "A folder with one folder a class, as the user has it. Its origin, licence and patients are not known to "
     "this program, and each file counts as a patient of its own.",
 }
 _PHANTOMS = (
-    "Phantom X-rays, drawn by this program from random anatomy. They are not films of anyone, and carry no "
+    "Phantom X-rays, drawn by this program from random anatomy. They are not images of anyone, and carry no "
     "licence of others."
 )
 
 
-def limits(config: Config, films: Sequence[Film]) -> tuple[str, ...]:
+def limits(config: Config, images: Sequence[Radiograph]) -> tuple[str, ...]:
     """What a reader of a run's figures must know, in sentences."""
     if not config.data:
-        return (_NOT_CLINICAL, "Phantoms are drawings: a score on them says nothing about films of patients.")
-    of_paper = {film.source for film in films} & {"Kermany", "Cohen"}
+        return (_NOT_CLINICAL, "Phantoms are drawings: a score on them says nothing about images of patients.")
+    of_paper = {image.source for image in images} & {"Kermany", "Cohen"}
     return (_NOT_CLINICAL, *(_LIMITS_OF_THE_PAPER if of_paper else _LIMITS_OF_FOLDERS), _LABELS)
 
 
-def licences(root: Path, films: Sequence[Film]) -> dict[str, str] | None:
-    """The licence of each of Cohen's films by path, as its metadata.csv says; None when the file is not there.
+def licences(root: Path, images: Sequence[Radiograph]) -> dict[str, str] | None:
+    """The licence of each of Cohen's images by path, as its metadata.csv says; None when the file is not there.
 
-    Releases before 2020-04 have no licence column; these films, and rows where it is empty, are "not given".
+    Releases before 2020-04 have no licence column; these images, and rows where it is empty, are "not given".
     """
-    wanted = {film.path: film.path.rpartition("/")[2] for film in films if film.source == "Cohen"}
+    wanted = {image.path: image.path.rpartition("/")[2] for image in images if image.source == "Cohen"}
     if not wanted:
         return {}
     metadata = root.joinpath(*next(iter(wanted)).split("/")[:-2], "metadata.csv")
@@ -81,11 +81,11 @@ def licences(root: Path, films: Sequence[Film]) -> dict[str, str] | None:
 def model_card(run: Run) -> str:
     """The model card of a run as Markdown, with the headings of Mitchell et al., "Model cards for model reporting"
     (2019). Raises DataError when the run was not evaluated."""
-    config, metrics, films = run.config(), run.metrics(), run.films()
+    config, metrics, images = run.config(), run.metrics(), run.images()
     net = run.network()
     parameters = sum(array.size for array in net.parameters().values())
-    patients = "patients" if config.split == "patient" else "films, so that a patient can be on both sides"
-    held_out = [film for film in films if film.split == "test"]
+    patients = "patients" if config.split == "patient" else "images, so that a patient can be on both sides"
+    held_out = [image for image in images if image.split == "test"]
     return _document(
         "Model card",
         (
@@ -100,7 +100,7 @@ def model_card(run: Run) -> str:
             ],
         ),
         ("Intended use", [f"Teaching, and repeating a published experiment. {_NOT_CLINICAL}"]),
-        ("Factors", [_factors(config, films)]),
+        ("Factors", [_factors(config, images)]),
         (
             "Metrics",
             [
@@ -111,41 +111,41 @@ def model_card(run: Run) -> str:
         (
             "Evaluation data",
             [
-                f"{len(held_out)} test films of {len({film.patient for film in held_out})} patients, held "
+                f"{len(held_out)} test images of {len({image.patient for image in held_out})} patients, held "
                 f"out by dividing {patients}. See the data card."
             ],
         ),
-        ("Training data", [f"{sum(film.split == 'train' for film in films)} films. See the data card."]),
+        ("Training data", [f"{sum(image.split == 'train' for image in images)} images. See the data card."]),
         ("Quantitative analyses", [_scores(metrics), _figures(metrics)]),
         (
             "Ethical considerations",
             [
-                "The films are of patients; those of public collections were published without "
+                "The images are of patients; those of public collections were published without "
                 "names. A network that answers quickly and wrongly can harm."
                 if config.data
-                else "No patient's film was used."
+                else "No patient's image was used."
             ],
         ),
         (
             "Caveats and recommendations",
             [
-                *limits(config, films),
-                "Measure on films of another hospital before believing any figure: covid evaluate RUN --data DIR. What "
-                "the network looks at: covid audit RUN.",
+                *limits(config, images),
+                "Measure on images of another hospital before believing any figure: covid evaluate RUN --data DIR. "
+                "What the network looks at: covid audit RUN.",
             ],
         ),
     )
 
 
-def _factors(config: Config, films: Sequence[Film]) -> str:
+def _factors(config: Config, images: Sequence[Radiograph]) -> str:
     if not config.data:
         return (
             "Results are given for each class of phantoms. They vary in anatomy and exposure and in nothing else; "
             "they have neither age nor sex."
         )
-    if {film.source for film in films} & {"Kermany", "Cohen"}:
+    if {image.source for image in images} & {"Kermany", "Cohen"}:
         return (
-            "Results are given for each class. The films' source, and with it the patients' age, goes with the "
+            "Results are given for each class. The images' source, and with it the patients' age, goes with the "
             "class and cannot be separated from it; sex and age are not evaluated."
         )
     return "Results are given for each class. Source, age and sex are not known, and not evaluated."
@@ -154,7 +154,7 @@ def _factors(config: Config, films: Sequence[Film]) -> str:
 def _scores(metrics: Mapping[str, Any]) -> str:
     return (
         f"Accuracy {percent(metrics['accuracy'])} % ({interval(metrics['accuracy_interval'])}) of {metrics['n']} "
-        f"films; balanced accuracy {percent(metrics['balanced_accuracy'])} %. Always answering "
+        f"images; balanced accuracy {percent(metrics['balanced_accuracy'])} %. Always answering "
         f"{metrics['majority']['class']} would score {percent(metrics['majority']['accuracy'])} %."
     )
 
@@ -169,26 +169,26 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         )
         for name, values in metrics["per_class"].items()
     ]
-    return markdown_table(Table("", ("class", *(f"{name}, %" for name in names), "films"), tuple(rows)))
+    return markdown_table(Table("", ("class", *(f"{name}, %" for name in names), "images"), tuple(rows)))
 
 
 def data_card(run: Run, root: Path | None = None) -> str:
     """The data card of a run as Markdown: provenance, licences, patients, classes, what was left out, limits.
 
-    `root` is the folder of the films, where licences are looked up; the run's own by default.
+    `root` is the folder of the images, where licences are looked up; the run's own by default.
     """
-    config, films = run.config(), run.films()
-    used = [film for film in films if film.split]
-    sources = sorted({film.source for film in used})
+    config, images = run.config(), run.images()
+    used = [image for image in images if image.split]
+    sources = sorted({image.source for image in used})
     origin = [_SOURCES.get(source, source) for source in sources] if config.data else [_PHANTOMS]
     return _document(
         "Data card",
         ("Provenance", origin),
         ("Licences", _licence_lines(config, root or Path(config.data), used)),
-        ("Classes and patients", [markdown_table(films_table(films, config.classes)), _patients(used)]),
+        ("Classes and patients", [markdown_table(images_table(images, config.classes)), _patients(used)]),
         ("Ages", [_ages(config, sources)]),
         ("Split", [_split(config)]),
-        ("Left out", [markdown_table(table) if (table := left_out(films)) else "Nothing."]),
+        ("Left out", [markdown_table(table) if (table := left_out(images)) else "Nothing."]),
         (
             "Preprocessing",
             [
@@ -196,17 +196,17 @@ def data_card(run: Run, root: Path | None = None) -> str:
                 + (", then CLAHE (8 × 8 tiles, 256 bins, clip limit 0.01)." if config.clahe else ".")
             ],
         ),
-        ("Limits", limits(config, films)),
+        ("Limits", limits(config, images)),
     )
 
 
-def _licence_lines(config: Config, root: Path, used: Sequence[Film]) -> list[str]:
+def _licence_lines(config: Config, root: Path, used: Sequence[Radiograph]) -> list[str]:
     if not config.data:
-        return ["None needed: the films are drawn."]
+        return ["None needed: the images are drawn."]
     lines = []
-    counts = Counter(film.source for film in used)
+    counts = Counter(image.source for image in used)
     if counts["Kermany"]:
-        lines.append(f"{counts['Kermany']} films of Kermany et al.: CC BY 4.0.")
+        lines.append(f"{counts['Kermany']} images of Kermany et al.: CC BY 4.0.")
     if counts["Cohen"]:
         found = licences(root, used)
         each = (
@@ -214,19 +214,19 @@ def _licence_lines(config: Config, root: Path, used: Sequence[Film]) -> list[str
             if found is None
             else ", ".join(f"{n} {name}" for name, n in Counter(found.values()).most_common())
         )
-        lines.append(f"{counts['Cohen']} films of Cohen et al., image by image: {each}.")
+        lines.append(f"{counts['Cohen']} images of Cohen et al., image by image: {each}.")
     if counts["folder"]:
-        lines.append(f"{counts['folder']} films from the user's folders: not known.")
+        lines.append(f"{counts['folder']} images from the user's folders: not known.")
     return lines
 
 
-def _patients(used: Sequence[Film]) -> str:
-    across = {film.patient for film in used if film.split == "train"} & {
-        film.patient for film in used if film.split != "train"
+def _patients(used: Sequence[Radiograph]) -> str:
+    across = {image.patient for image in used if image.split == "train"} & {
+        image.patient for image in used if image.split != "train"
     }
-    sides = ", ".join(f"{len({film.patient for film in used if film.split == side})} {side}" for side in SPLITS)
+    sides = ", ".join(f"{len({image.patient for image in used if image.split == side})} {side}" for side in SPLITS)
     return (
-        f"Patients, as file names and lists tell them: {sides}; with films both in training and outside it: "
+        f"Patients, as file names and lists tell them: {sides}; with images both in training and outside it: "
         f"{len(across)}."
     )
 
@@ -236,7 +236,7 @@ def _ages(config: Config, sources: Sequence[str]) -> str:
         return "Phantoms have no age."
     if sources == ["Cohen", "Kermany"]:
         return (
-            "Not used, and not given film by film for Kermany's. By the sources' descriptions Normal and Pneumonia "
+            "Not used, and not given image by image for Kermany's. By the sources' descriptions Normal and Pneumonia "
             "are children and COVID-19 adults, so age and class cannot be told apart."
         )
     return "Not known."
@@ -245,10 +245,10 @@ def _ages(config: Config, sources: Sequence[str]) -> str:
 def _split(config: Config) -> str:
     seed = config.seed if config.split_seed is None else config.split_seed
     how = {
-        "patient": "by patient: all films of a patient, and of patients who share a file, are on one side",
-        "paper": "as in the paper, film by film: 80 % of each class for training, the rest for validation and test "
+        "patient": "by patient: all images of a patient, and of patients who share a file, are on one side",
+        "paper": "as in the paper, image by image: 80 % of each class for training, the rest for validation and test "
         "alike, so the same patient can be on both sides",
-        "pre": "as in the paper's pre-experiment: 123 films of each class, 80 % for training, film by film",
+        "pre": "as in the paper's pre-experiment: 123 images of each class, 80 % for training, image by image",
     }
     return f"Divided {how[config.split]}. Seed {seed}."
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from covid import paper
+from covid import earlier, paper
 from covid.errors import DataError
 from covid.evaluation.compare import compare_runs, p_value, verdict
+from covid.experiments import EXPERIMENTS, summarize
 from covid.report import points
 from covid.report.against_paper import Comparison, comparisons, validation_accuracies
-from covid.report.content import audit_parts, points_tables, read_history
-from covid.report.document import Bullets, Links, Part, Report, Section, Table, interval, table
-from covid.report.document import points as in_points
-from covid.runs.experiments import EXPERIMENTS, summarize
+from covid.report.content import audit_parts, points_tables
+from covid.report.document import Bullets, Links, Part, Report, Section, Table, table
 from covid.runs.run import Run, read_json
-from covid.tables import percent
+from covid.tables import interval, percent
+from covid.tables import points as in_points
 
 Runs = Mapping[str, Sequence[Run]]
 Compared = Mapping[str, Sequence[Sequence[Comparison]]]  # experiment → run → the paper's figures
@@ -29,7 +29,7 @@ _REPEATS = ("pre", "paper", "alexnet")  # the experiments that repeat the paper;
 
 def collection(folder: Path) -> Report:
     """The report of the experiments in `folder`/NAME/seed-K. Raises DataError when there is none."""
-    runs = {name: finished(folder / name) for name in EXPERIMENTS}
+    runs = {name: finished(earlier.experiment_folder(folder, name)) for name in EXPERIMENTS}
     if not any(runs.values()):
         raise DataError(
             f"{folder} holds no finished experiment ({', '.join(EXPERIMENTS)}, each with seed-… runs): "
@@ -37,15 +37,15 @@ def collection(folder: Path) -> Report:
         )
     summaries = {name: summarize([run.metrics() for run in of_name]) for name, of_name in runs.items() if of_name}
     compared = {name: [_compared(run) for run in of_name] for name, of_name in runs.items() if of_name}
-    pairs = {pair: _pair(runs, *pair) for pair in (("paper", "alexnet"), ("strong", "patient"))}
+    pairs = {pair: _pair(runs, *pair) for pair in (("paper", "alexnet"), ("pooled", "patient"))}
     sections = (
         Section("Summary", _summary(runs, summaries, compared)),
         Section("All experiments", (_overall(runs, summaries), _per_class(summaries))),
         Section("The paper's figures", _figures(compared)),
         Section("Table 4: validation accuracy by epoch", (_table_4(runs),)),
         Section("Table 5: the proposed network and AlexNet", _comparison("paper", "alexnet", pairs)),
-        Section("A better network on the same patients", _comparison("strong", "patient", pairs)),
-        Section("Where the points go", _points(runs)),
+        Section("A network with global average pooling on the same patients", _comparison("pooled", "patient", pairs)),
+        Section("Accuracy on parts of the test sets", _points(runs)),
         Section("Audits", _audits(folder, runs)),
         Section("Each run's own report", _links(folder, runs)),
     )
@@ -63,11 +63,11 @@ def finished(folder: Path) -> list[Run]:
 
 
 def _compared(run: Run) -> list[Comparison]:
-    return comparisons(run.config(), run.films(), run.metrics(), read_history(run.history_file))
+    return comparisons(run.config(), run.images(), run.metrics(), run.history())
 
 
 def _pair(runs: Runs, a: str, b: str) -> dict[str, Any] | str:
-    """The first runs of two experiments on the films that both tested, or why they cannot be compared."""
+    """The first runs of two experiments on the images that both tested, or why they cannot be compared."""
     missing = [name for name in (a, b) if not runs[name]]
     if missing:
         return f"Not compared: the experiment {' and '.join(missing)} was not run."
@@ -87,7 +87,7 @@ def _summary(runs: Runs, summaries: Mapping[str, dict[str, Any]], compared: Comp
             sentences.append(f"{plan.title} ({name}): not run.")
             continue
         sentences.append(
-            f"{plan.title} ({name}): {_mean_sd(summaries[name]['accuracy'])} % right in "
+            f"{plan.title} ({name}): {_mean_sd(summaries[name]['accuracy'])} % accuracy in "
             f"{_count(runs[name])}, balanced accuracy {_mean_sd(summaries[name]['balanced_accuracy'])} %."
         )
     verdicts = [_verdict(name, figures) for name in _REPEATS for figures in _by_figure(compared.get(name, ()))]
@@ -95,7 +95,7 @@ def _summary(runs: Runs, summaries: Mapping[str, dict[str, Any]], compared: Comp
         return (
             Bullets(tuple(sentences)),
             "None of the paper's figures can be compared with these runs: they are of "
-            "other films, or the paper's experiments were not run.",
+            "other images, or the paper's experiments were not run.",
         )
     return (
         Bullets(tuple(sentences)),
@@ -201,21 +201,18 @@ def _table_4(runs: Runs) -> Table:
         **{epoch: ("pre", share) for epoch, share in paper.TABLE_4_PRE.items()},
         **{epoch: ("paper", share) for epoch, share in paper.TABLE_4_FULL.items()},
     }
-    measured = {
-        name: validation_accuracies(read_history(of_name[0].history_file)) if of_name else {}
-        for name, of_name in runs.items()
-    }
+    measured = {name: validation_accuracies(of_name[0].history()) if of_name else {} for name, of_name in runs.items()}
     rows = [
         [
             f"{epoch}",
-            f"{share.printed} ({'pre-experiment' if name == 'pre' else 'all films'})",
+            f"{share.printed} ({'pre-experiment' if name == 'pre' else 'all images'})",
             *(percent(measured[which].get(epoch)) for which in ("pre", "paper", "patient")),
         ]
         for epoch, (name, share) in printed.items()
     ]
     return table(
         "Validation accuracy in percent after an epoch, of the first run. The paper prints one table; its "
-        "first two figures are of its pre-experiment, the third of all films.",
+        "first two figures are of its pre-experiment, the third of all images.",
         ["epoch", "paper", "pre", "paper's split", "patients kept apart"],
         rows,
     )
@@ -251,7 +248,7 @@ def _comparison(a: str, b: str, pairs: Mapping[tuple[str, str], dict[str, Any] |
     test, ends = result["mcnemar"], result["difference_interval"]
     return (
         table(
-            f"The first run of each on the {result['n']:,} test films of {result['patients']:,} patients that both "
+            f"The first run of each on the {result['n']:,} test images of {result['patients']:,} patients that both "
             "have. Accuracy with 95 % Wilson interval; the classes' columns are sensitivities.",
             [
                 "network",
@@ -268,7 +265,7 @@ def _comparison(a: str, b: str, pairs: Mapping[tuple[str, str], dict[str, Any] |
             if ends
             else ""
         )
-        + f". {test['only_a']} films only the first got right, {test['only_b']} only the second: "
+        + f". {test['only_a']} images only the first got right, {test['only_b']} only the second: "
         f"McNemar's exact test gives p {p_value(test['p']) if test['p'] < 0.001 else '= ' + p_value(test['p'])}. "
         f"{verdict(result)}",
     )
@@ -301,8 +298,8 @@ def _points(runs: Runs) -> tuple[Part, ...]:
         ]
     for name, label in (("paper", "the paper's split"), ("patient", "patients kept apart")):
         if runs[name]:
-            test, films = runs[name][0].predictions().of("test"), runs[name][0].films()
-            parts += points_tables(test, films, f"{label}, {_which(runs[name][0])},")
+            test, images = runs[name][0].predictions().of("test"), runs[name][0].images()
+            parts += points_tables(test, images, f"{label}, {_which(runs[name][0])},")
     missing = [name for name in ("paper", "patient") if not runs[name]]
     return tuple(parts) + (
         (
@@ -317,8 +314,8 @@ def _points(runs: Runs) -> tuple[Part, ...]:
 _MEANING = (
     "",
     "the hold-out does not choose the epoch",
-    "no film of a patient that was trained on",
-    "another division: other films, fewer of them trained on, chance",
+    "no image of a patient that was trained on",
+    "another division: other images, fewer of them trained on, chance",
     "the official test and val folders",
     "the classes as frequent as they are in this test",
 )
@@ -327,7 +324,7 @@ _MEANING = (
 def _chain(runs: Runs) -> list[tuple[str, float | None]]:
     """The steps of `points.chain`, each the mean over the runs; None where a run has none."""
     chains = [
-        points.chain((a.predictions(), a.films(), read_history(a.history_file)), b.predictions())
+        points.chain((a.predictions(), a.images(), a.history()), b.predictions())
         for a, b in zip(runs["paper"], runs["patient"], strict=False)
     ]
     return [
@@ -353,7 +350,7 @@ def _chain_sentence(steps: Sequence[tuple[str, float | None]]) -> str:
     return (
         f"From the paper's split after its last epoch to patients kept apart: {in_points(last - after_training)} "
         f"points. The largest single loss in the table, {in_points(loss)} points, comes with: {meaning}. The steps "
-        "rest on different films, so each carries the uncertainty of the intervals below."
+        "rest on different images, so each carries the uncertainty of the intervals below."
     )
 
 
@@ -362,13 +359,13 @@ def _audits(folder: Path, runs: Runs) -> tuple[Part, ...]:
     data_audit = folder / "audit.json"
     if data_audit.is_file():
         audit = read_json(data_audit, "covid audit --data DIR writes it again")
-        parts += ["Of the films:", Bullets(tuple(audit["verdict"]))]
+        parts += ["Of the images:", Bullets(tuple(audit["verdict"]))]
     for name, of_name in runs.items():
-        audited = next((run for run in of_name if (run.folder / "audit.json").is_file()), None)
+        audited = next((run for run in of_name if run.audit_file.is_file()), None)
         if audited:
-            audit = read_json(audited.folder / "audit.json", f"covid audit {audited.folder} writes it again")
+            audit = audited.audit()
             parts += [f"Of the experiment {name}, {_which(audited)}:", *audit_parts(audit, f"audit-{name}")]
-    return tuple(parts) or ("Neither the films nor a run was audited: covid audit does it.",)
+    return tuple(parts) or ("Neither the images nor a run was audited: covid audit does it.",)
 
 
 def _links(folder: Path, runs: Runs) -> tuple[Part, ...]:

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from covid import paper
+from covid.audit import audit_run
 from covid.config import Config
-from covid.data.collect import Film
+from covid.data.manifest import Radiograph
 from covid.errors import DataError
 from covid.report import pictures, points
 from covid.report.against_paper import Comparison, comparisons, differences, network_name, no_match
 from covid.report.cards import licences, limits
-from covid.report.data import films_table, left_out
-from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, interval, table
-from covid.report.document import points as in_points
+from covid.report.data import images_table, left_out
+from covid.report.document import Bullets, Figure, Links, Part, Report, Section, Table, table
 from covid.report.settings import further_settings, same_as_table_1, table_1, table_2
 from covid.runs.predictions import Predictions
-from covid.runs.run import Run, read_json
-from covid.tables import percent
+from covid.runs.provenance import PHANTOM_WEIGHTS, PHANTOMS
+from covid.runs.run import Run
+from covid.tables import interval, percent
+from covid.tables import points as in_points
 
 
 def content(run: Run, cache: Path) -> Report:
     """The report of a run. Raises DataError when the run was not evaluated, or its files are damaged."""
-    config, films, metrics = run.config(), run.films(), run.metrics()
+    config, images, metrics = run.config(), run.images(), run.metrics()
     if "bootstrap" not in metrics:
         raise DataError(f"{run.metrics_file} is of an earlier version: covid evaluate {run.folder} writes it again")
-    predictions, history = run.predictions(), read_history(run.history_file)
-    compared = comparisons(config, films, metrics, history)
+    predictions, history = run.predictions(), run.history()
+    compared = comparisons(config, images, metrics, history)
     sections = [
-        Section("Summary", _summary(run, config, films, metrics, compared)),
-        Section("Films", _films(run, config, films, cache)),
+        Section("Summary", _summary(run, config, images, metrics, compared)),
+        Section("Images", _images(run, config, images, cache)),
         Section("Network and training", _training(run, config, history)),
-        Section("Results", _results(metrics, predictions, not no_match(config, films))),
-        Section("Beside the paper", _beside_paper(config, films, compared)),
-        Section("Where the points come from", _points(config, predictions.of("test"), films, history)),
+        Section("Results", _results(metrics, predictions, not no_match(config, images))),
+        Section("Comparison with the paper", _beside_paper(config, images, compared)),
+        Section("Accuracy on parts of the test set", _points(config, predictions.of("test"), images, history)),
         Section("Audit", _audit(run, cache)),
         Section("How it was run", _provenance(run, config)),
-        Section("Limits", (Bullets(limits(config, films)),)),
+        Section("Limits", (Bullets(limits(config, images)),)),
     ]
     data = {
         "config": asdict(config),
@@ -57,20 +58,6 @@ def _name(folder: Path) -> str:
     return f"Run {folder.parent.name}/{folder.name}" if folder.name.startswith("seed-") else f"Run {folder.name}"
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of history.csv, with None for what was not measured. Raises DataError when it is missing or damaged."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
-            ]
-        if not rows:
-            raise ValueError("it has no rows")
-        return [{**row, "epoch": int(row["epoch"] or 0), "iteration": int(row["iteration"] or 0)} for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error}): restore it, or train again") from error
-
-
 def environment(run: Run) -> dict[str, Any] | None:
     """What environment.json holds; None for runs that were trained without writing one."""
     return run.environment() if run.environment_file.is_file() else None
@@ -79,38 +66,38 @@ def environment(run: Run) -> dict[str, Any] | None:
 # ------------------------------------------------------------------------------------------------ sections
 
 
-_SOURCES = {"Cohen": "Cohen's films", "Kermany": "Kermany's films", "folder": "films in one folder a class"}
+_SOURCES = {"Cohen": "Cohen's images", "Kermany": "Kermany's images", "folder": "images in one folder a class"}
 
 
 def _summary(
-    run: Run, config: Config, films: Sequence[Film], metrics: Mapping[str, Any], compared: Sequence[Comparison]
+    run: Run, config: Config, images: Sequence[Radiograph], metrics: Mapping[str, Any], compared: Sequence[Comparison]
 ) -> tuple[Part, ...]:
     what = (
         f"drawn phantoms, {config.phantoms} of each class"
         if not config.data
         else (
             " and ".join(
-                _SOURCES.get(source, source) for source in sorted({film.source for film in films if film.split})
+                _SOURCES.get(source, source) for source in sorted({image.source for image in images if image.split})
             )
         )
     )
-    counts = {side: sum(film.split == side for film in films) for side in ("train", "validation", "test")}
+    counts = {side: sum(image.split == side for image in images) for side in ("train", "validation", "test")}
     others = f"{counts['validation']:,} for validation, {counts['test']:,} for the test"
     if not counts["validation"]:
         others = f"{counts['test']:,} for validation and test alike"
     majority, best = metrics["majority"], metrics["bootstrap"]
     headline = [
         f"{_capital(network_name(config))}, trained on {what} (epochs: {config.epochs}): {counts['train']:,} "
-        f"films for training, {others}. Split: "
+        f"images for training, {others}. Split: "
         f"{config.split}; seed {config.seed}.",
-        f"It is right in {percent(metrics['accuracy'])} % of the {metrics['n']:,} test films (95 % interval "
+        f"It classifies {percent(metrics['accuracy'])} % of the {metrics['n']:,} test images correctly (95 % interval "
         f"{interval(metrics['accuracy_interval'])}, or {interval(best['accuracy'])} when its {metrics['patients']:,} "
-        f"patients are drawn with replacement). Always answering {majority['class']} is right in "
-        f"{percent(majority['accuracy'])} %.",
+        f"patients are drawn with replacement). Always answering {majority['class']} would be right "
+        f"for {percent(majority['accuracy'])} %.",
         f"Its balanced accuracy, the mean of the classes' sensitivities, is {percent(metrics['balanced_accuracy'])} % "
         f"({interval(best['balanced_accuracy'])}).",
     ]
-    reason = no_match(config, films)
+    reason = no_match(config, images)
     if reason:
         verdict: tuple[Part, ...] = (f"None of the paper's figures can be compared with this run, because {reason}.",)
     else:
@@ -122,20 +109,21 @@ def _summary(
             "95 % interval.",
             Bullets(tuple(one.sentence() for one in compared)),
         )
-    return (Bullets(tuple(headline)), *(differences(config) if not reason else ()), *verdict)
+    first = (PHANTOM_WEIGHTS,) if run.provenance().trained_on == PHANTOMS else ()
+    return (*first, Bullets(tuple(headline)), *(differences(config) if not reason else ()), *verdict)
 
 
-def _films(run: Run, config: Config, films: Sequence[Film], cache: Path) -> tuple[Part, ...]:
-    parts: list[Part] = [films_table(films, config.classes)]
-    if not no_match(config, films):
-        listed = ", ".join(f"{n:,} {name}" for name, n in paper.LISTED_FILMS.items())
+def _images(run: Run, config: Config, images: Sequence[Radiograph], cache: Path) -> tuple[Part, ...]:
+    parts: list[Part] = [images_table(images, config.classes)]
+    if not no_match(config, images):
+        listed = ", ".join(f"{n:,} {name}" for name, n in paper.LISTED_IMAGES.items())
         parts.append(
-            f"The paper lists {listed}; its confusion matrix of 25, 268 and 775 test films fits 123, 1,341 "
-            "and 3,875 films, those of Kermany's train folder and 123 COVID-19 films."
+            f"The paper lists {listed}; its confusion matrix of 25, 268 and 775 test images fits 123, 1,341 "
+            "and 3,875 images, those of Kermany's train folder and 123 COVID-19 images."
         )
-    parts += [found] if (found := left_out(films)) else ["No film was left out."]
+    parts += [found] if (found := left_out(images)) else ["No image was left out."]
     parts.append(
-        _or_why(lambda: pictures.samples(run, cache, licences(Path(config.data), films) or {}), "Figure 2 is left out")
+        _or_why(lambda: pictures.samples(run, cache, licences(Path(config.data), images) or {}), "Figure 2 is left out")
     )
     return tuple(parts)
 
@@ -166,8 +154,8 @@ def _results(metrics: dict[str, Any], predictions: Predictions, comparable: bool
     ]
     calibration = metrics["calibration"]
     tempered = (
-        f" Divided by the temperature {calibration['temperature']:.2f}, fitted to the validation films, the "
-        f"logits have {calibration['ece_after']:.3f}."
+        f" After dividing the logits by the temperature {calibration['temperature']:.2f}, fitted to the validation "
+        f"images, the ECE is {calibration['ece_after']:.3f}."
         if calibration["temperature"]
         else ""
     )
@@ -176,7 +164,7 @@ def _results(metrics: dict[str, Any], predictions: Predictions, comparable: bool
         *((pictures.paper_confusion(),) if comparable else ()),
         table(
             "Each class against the rest, in percent with 95 % Wilson intervals. Accuracy is the paper's equation 2.",
-            ["class", "precision", "sensitivity", "specificity", "NPV", "F1", "accuracy", "films"],
+            ["class", "precision", "sensitivity", "specificity", "NPV", "F1", "accuracy", "images"],
             rows,
         ),
         table(
@@ -189,7 +177,7 @@ def _results(metrics: dict[str, Any], predictions: Predictions, comparable: bool
     )
 
 
-def _beside_paper(config: Config, films: Sequence[Film], compared: Sequence[Comparison]) -> tuple[Part, ...]:
+def _beside_paper(config: Config, images: Sequence[Radiograph], compared: Sequence[Comparison]) -> tuple[Part, ...]:
     captions = {
         "Table 3": "Table 3. What the paper calls the accuracy of a class, which is its precision.",
         "Figure 3": "Figure 3, bottom margin: the sensitivities, which the paper's tables leave out.",
@@ -209,8 +197,8 @@ def _beside_paper(config: Config, films: Sequence[Film], compared: Sequence[Comp
             pictures.against_paper(comparable),
         ]
     else:
-        reason = no_match(config, films) or "of its settings"
-        parts = [f"Nothing can be compared with the paper, because {reason}. Its figures stand here for reference."]
+        reason = no_match(config, images) or "of its settings"
+        parts = [f"Nothing can be compared with the paper, because {reason}. Its figures are listed for reference."]
     return (*parts, *tables)
 
 
@@ -233,59 +221,57 @@ def comparison_table(caption: str, compared: Sequence[Comparison]) -> Table:
 
 
 def _points(
-    config: Config, test: Predictions, films: Sequence[Film], history: Sequence[Mapping[str, Any]]
+    config: Config, test: Predictions, images: Sequence[Radiograph], history: Sequence[Mapping[str, Any]]
 ) -> tuple[Part, ...]:
-    parts = points_tables(test, films)
+    parts = points_tables(test, images)
     choice = points.choosing(history)
     if choice:
         where = "validation" if config.split == "patient" else "test"
         parts.append(
-            f"On the {where} films the best epoch is {choice['best_epoch']} with {percent(choice['best'])} %, the last "
-            f"is {choice['last_epoch']} with {percent(choice['last'])} %: choosing the epoch on these films would add "
-            f"{in_points(choice['gain'])} points to what they measure. "
+            f"On the {where} images the best epoch is {choice['best_epoch']} with {percent(choice['best'])} %, the "
+            f"last is {choice['last_epoch']} with {percent(choice['last'])} %: choosing the epoch on these images "
+            f"would add {in_points(choice['gain'])} points to what they measure. "
             + (
-                "They are not the test films, so the test is not flattered by it."
+                "They are not the test images, so such a choice would not make the test results look better."
                 if config.split == "patient"
-                else "They are the test films themselves. The results here are those of "
+                else "They are the test images themselves. The results here are those of "
                 "the last epoch, without choosing."
             )
         )
     return tuple(parts)
 
 
-def points_tables(test: Predictions, films: Sequence[Film], which: str = "") -> list[Part]:
-    """Accuracy on parts of the test films of a run, which the captions call `which`."""
+def points_tables(test: Predictions, images: Sequence[Radiograph], which: str = "") -> list[Part]:
+    """Accuracy on parts of the test images of a run, which the captions call `which`."""
     of_run = f" of {which}" if which else ""
     found: list[Part] = [
-        _part_table(f"Accuracy on the test films{of_run} by where they come from.", points.by_folder(test))
+        _part_table(f"Accuracy on the test images{of_run} by where they come from.", points.by_folder(test))
     ]
-    if points.met(test, films).any():
+    if points.met(test, images).any():
         found.append(
             _part_table(
-                f"Accuracy on the test films{of_run} by whether the network was trained on films of the same patient.",
-                points.by_acquaintance(test, films),
+                f"Accuracy on the test images{of_run} by whether images of the same patient were trained on.",
+                points.by_acquaintance(test, images),
             )
         )
     else:
-        found.append(f"No patient of the test films{of_run} was trained on.")
+        found.append(f"No patient of the test images{of_run} is in the training set.")
     return found
 
 
 def _part_table(caption: str, parts: Sequence[points.Part]) -> Table:
-    rows = [[part.name, f"{part.films:,}", percent(part.accuracy), interval(part.interval)] for part in parts]
-    return table(caption, ["test films", "films", "accuracy, %", "95 % interval"], rows)
+    rows = [[part.name, f"{part.images:,}", percent(part.accuracy), interval(part.interval)] for part in parts]
+    return table(caption, ["test images", "images", "accuracy, %", "95 % interval"], rows)
 
 
 def _audit(run: Run, cache: Path) -> tuple[Part, ...]:
-    path = run.folder / "audit.json"
-    if not path.is_file():
+    if not run.audit_file.is_file():
         return (
-            f"Not done: covid audit {run.folder} measures how the network does with the lungs covered, with the "
+            f"Not done: covid audit {run.folder} measures how the network does with the lungs occluded, with the "
             "border alone, and beside a classifier that sees only properties of the files.",
         )
-    audit = read_json(path, f"covid audit {run.folder} writes it again")
-    covered = _or_why(lambda: pictures.coverings(run, cache), "The covered films are left out")
-    return (*audit_parts(audit, "audit"), covered)
+    occluded = _or_why(lambda: pictures.occlusions(run, cache), "The occluded images are left out")
+    return (*audit_parts(run.audit(), "audit"), occluded)
 
 
 def audit_parts(audit: dict[str, Any], name: str) -> tuple[Part, ...]:
@@ -298,15 +284,15 @@ def audit_parts(audit: dict[str, Any], name: str) -> tuple[Part, ...]:
             percent(row["balanced_accuracy"]),
             *(percent(row["sensitivity"][label]["value"]) for label in audit["classes"]),
         ]
-        for row in [*audit["conditions"], *audit.get("floor", [])]
+        for row in [*audit["conditions"], *audit.get("shortcut_baseline", [])]
     ]
-    header = ["test films", "accuracy", "95 % interval", "balanced accuracy", *audit["classes"]]
+    header = ["test images", "accuracy", "95 % interval", "balanced accuracy", *audit["classes"]]
     return (
-        Bullets(tuple(audit["verdict"])),
+        Bullets(tuple(audit_run.verdict(audit))),  # from the figures, so that an earlier audit is told in today's words
         pictures.perturbations(audit, name),
         table(
-            "The network on changed test films, then the floor: linear classifiers of a few cues. In percent; "
-            "the classes' columns are sensitivities.",
+            "The network on changed test images, then the shortcut baseline: linear classifiers of a few image "
+            "features. In percent; the classes' columns are sensitivities.",
             header,
             rows,
         ),
@@ -360,7 +346,7 @@ def _area(values: Mapping[str, Any]) -> str:
 
 
 def _or_why(make: Callable[[], Figure], what: str) -> Part:
-    """A figure, or the reason why its films are not there."""
+    """A figure, or the reason why its images are not there."""
     try:
         return make()
     except DataError as error:

@@ -71,24 +71,3 @@ class Report:
 def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A table of anything that can be written as text."""
     return Table(caption, tuple(header), tuple(tuple(str(cell) for cell in row) for row in rows))
-
-
-def interval(ends: Sequence[float] | None) -> str:
-    """Both ends of an interval in percent.
-
-    >>> interval((0.79, 0.992))
-    '79.0 to 99.2'
-    """
-    return "–" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
-
-
-def points(difference: float | None) -> str:
-    """A difference of two shares in percentage points, always with its sign.
-
-    >>> points(0.0123), points(-0.04)
-    ('+1.2', '−4.0')
-    """
-    if difference is None:
-        return "–"
-    rounded = round(100 * difference, 1)
-    return "0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")

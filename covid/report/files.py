@@ -29,7 +29,7 @@ def write(run: Run, cache: Path) -> list[Path]:
 def write_collection(folder: Path) -> list[Path]:
     """Write report.html, report.md and report.json about the experiments in `folder`; returns their paths.
 
-    The folder holds NAME/seed-K for each NAME of `covid.runs.experiments.EXPERIMENTS` that was run. Raises DataError
+    The folder holds NAME/seed-K for each NAME of `covid.experiments.EXPERIMENTS` that was run. Raises DataError
     when it holds none.
     """
     return _write(collection(folder), folder)

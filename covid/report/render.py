@@ -1,4 +1,8 @@
-"""A report as Markdown, HTML or JSON: the same sections each time."""
+"""A report as Markdown, HTML or JSON: the same sections each time.
+
+Written by hand and not by a template engine: a report is of six kinds of part, each a line or two in each format, and
+every text from outside is escaped where it enters.
+"""
 
 from __future__ import annotations
 
@@ -120,8 +124,8 @@ def _markdown(part: Part, pictures: str) -> str:
 def markdown_table(part: Table) -> str:
     """The rows of a table as Markdown, without its caption.
 
-    >>> print(markdown_table(Table("", ("class", "films"), (("Normal", "12"),))))
-    | class | films |
+    >>> print(markdown_table(Table("", ("class", "images"), (("Normal", "12"),))))
+    | class | images |
     |:--|--:|
     | Normal | 12 |
     """

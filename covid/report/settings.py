@@ -21,8 +21,7 @@ def table_1(net: tc.Sequential) -> Table:
         rows.append([layer.name, configuration(layer), " × ".join(map(str, place)), f"{parameters:,}"])
     rows.append(["total", "", "", f"{total:,}"])
     return table(
-        "Table 1. The network, layer by layer: what each gives (height × width × channels) and how many "
-        "numbers it learns.",
+        "Table 1. The network, layer by layer: output shape (height × width × channels) and number of parameters.",
         ["layer", "configuration", "output", "parameters"],
         rows,
     )
@@ -57,14 +56,14 @@ def same_as_table_1(net: tc.Sequential, config: Config) -> str:
     """A sentence on how far the network is the paper's Table 1."""
     parameters = sum(math.prod(array.shape) for array in net.parameters().values())
     if config.network != "paper":
-        return f"This is not the network of the paper's Table 1; it learns {parameters:,} numbers."
+        return f"This is not the network of the paper's Table 1; it has {parameters:,} parameters."
     if config.variant == "text":
         return "These are the 22 layers that the paper's text describes, with one dropout layer; its Table 1 has two."
     choices = (config.channels, config.padding, config.size) == (1, 0, 224)
     made_for = (
-        "grey 224 × 224 films and no padding"
+        "grey 224 × 224 images and no padding"
         if choices
-        else (f"{config.channels} channel(s), {config.size} × {config.size} films and padding {config.padding}")
+        else (f"{config.channels} channel(s), {config.size} × {config.size} images and padding {config.padding}")
     )
     return (
         f"After the input these are the {len(net.layers) - 1} rows of the paper's Table 1, with {parameters:,} "
@@ -80,16 +79,16 @@ def table_2(config: Config) -> Table:
 
 _FURTHER = {
     "optimizer": ("Optimizer", "SGDM"),
-    "schedule": ("Learning rate's course", "piecewise"),
+    "schedule": ("Learning rate schedule", "piecewise"),
     "weight_decay": ("L2 factor", "–"),
     "batch_norm": ("Batch norm statistics when evaluating", "–"),
-    "balanced": ("Every class equally often", "–"),
-    "augment": ("Films changed at random", "–"),
+    "balanced": ("Classes balanced", "–"),
+    "augment": ("Augmentation", "–"),
     "clahe": ("Adaptive histogram equalization", "yes"),
-    "size": ("Size of the films", "224 × 224 and 224 × 244"),
+    "size": ("Size of the images", "224 × 224 and 224 × 244"),
     "channels": ("Channels", "–"),
     "padding": ("Padding of the convolutions", "–"),
-    "split": ("Split", "by film"),
+    "split": ("Split", "by image"),
     "seed": ("Seed", "–"),
     "split_seed": ("Seed of the split", "–"),
 }

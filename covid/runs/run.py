@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shlex
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import tinycnn as tc
-from covid.data.collect import Film, read_manifest
+from covid import earlier
 from covid.config import Config
+from covid.data.manifest import Radiograph, read_manifest
 from covid.errors import DataError
 from covid.runs.predictions import Predictions
-from tinycnn import backend
+from covid.runs.provenance import Provenance
 
 WEIGHTS = ("last", "best")
 
@@ -29,6 +31,8 @@ class Run:
         self.history_file = self.folder / "history.csv"
         self.predictions_file = self.folder / "predictions.csv"
         self.metrics_file = self.folder / "metrics.json"
+        self.audit_file = self.folder / "audit.json"
+        self.provenance_file = self.folder / "provenance.json"
         self.environment_file = self.folder / "environment.json"
         self.training_picture = self.folder / "training.png"
         self.confusion_picture = self.folder / "confusion.png"
@@ -53,7 +57,7 @@ class Run:
         """Its settings."""
         return Config.read(self.config_file)
 
-    def films(self) -> list[Film]:
+    def images(self) -> list[Radiograph]:
         """Its manifest."""
         return read_manifest(self.manifest_file)
 
@@ -72,16 +76,43 @@ class Run:
             raise DataError(f"{error}; restore the file, or train again") from error
 
     def predictions(self) -> Predictions:
-        """What its network said of the validation and test films."""
+        """What its network said of the validation and test images."""
         return Predictions.read(self.predictions_file)
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured on its test films."""
+        """What was measured on its test images."""
         return read_json(self.metrics_file, f"covid evaluate {self.folder} writes it again")
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
         write_json(self.metrics_file, metrics)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The rows of history.csv, with None for what was not measured; DataError when it is missing or damaged."""
+        try:
+            with self.history_file.open(newline="", encoding="utf-8") as file:
+                rows = [
+                    {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+                ]
+            if not rows:
+                raise ValueError("it has no rows")
+            return [{**row, "epoch": int(row["epoch"] or 0), "iteration": int(row["iteration"] or 0)} for row in rows]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.history_file} cannot be read ({error}): restore it, or train again") from error
+
+    def audit(self) -> dict[str, Any]:
+        """What `covid audit` found."""
+        return earlier.audit(read_json(self.audit_file, f"covid audit {self.folder} writes it again"))
+
+    def provenance(self) -> Provenance:
+        """What its network was trained on; a run of an earlier version knows it by its files' names alone."""
+        if not self.provenance_file.is_file():
+            return Provenance.of(image.path for image in self.images() if image.split == "train")
+        values = read_json(self.provenance_file, f"covid train --resume {self.folder} writes it again")
+        try:
+            return Provenance.of_json(values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.provenance_file} is damaged ({error!r}): restore it, or train again") from error
 
     def environment(self) -> dict[str, Any]:
         """Where and how it was trained."""
@@ -90,8 +121,9 @@ class Run:
     def write_environment(self, training_seconds: float) -> None:
         """Write environment.json: the command, the versions, the machine, and how long the training took."""
         command = shlex.join(["covid", *sys.argv[1:]])
-        write_json(self.environment_file,
-                    {"command": command, "training_seconds": round(training_seconds, 1), **backend.describe()})
+        write_json(
+            self.environment_file, {"command": command, "training_seconds": round(training_seconds, 1), **tc.describe()}
+        )
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -1,8 +1,11 @@
-"""The commands as a user runs them, on small films."""
+"""The commands as a user runs them, on small images."""
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from PIL import Image
 
 import tinycnn as tc
 from covid.cli import NOTICE, main
-from covid.data.collect import read_manifest
+from covid.data.manifest import read_manifest
 
 SMALL = ["--size", "64", "--phantoms", "24", "--batch-size", "16", "--epochs", "2", "--seed", "3"]
 
@@ -50,12 +53,13 @@ def test_train_writes_the_run_folder(run):
         "predictions.csv",
         "metrics.json",
         "environment.json",
+        "provenance.json",
         "training.png",
         "confusion.png",
     }
-    films = read_manifest(run / "manifest.csv")
+    images = read_manifest(run / "manifest.csv")
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    trained = sum(film.split == "train" for film in films)
+    trained = sum(image.split == "train" for image in images)
     assert len(rows) == 2 * (trained // 16)
     assert rows[-1]["validation_accuracy"] and not rows[0]["validation_accuracy"]
     with Image.open(run / "training.png") as picture:
@@ -68,10 +72,11 @@ def test_evaluate_repeats_the_metrics_of_training(run, cache, capsys):
     status, out, _ = covid(capsys, "evaluate", run, "--json", "--cache", cache)
     assert status == 0
     result = json.loads(out)
+    assert (result.pop("trained_on"), result.pop("warnings")) == ("phantoms", [])
     assert result == json.loads((run / "metrics.json").read_text())
     assert result["classes"] == ["COVID-19", "Normal", "Pneumonia"]
     confusion = np.array(result["confusion"])
-    assert result["n"] == confusion.sum() == sum(film.split == "test" for film in read_manifest(run / "manifest.csv"))
+    assert result["n"] == confusion.sum() == sum(image.split == "test" for image in read_manifest(run / "manifest.csv"))
     assert result["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
     for k, name in enumerate(result["classes"]):
         row, column = confusion[k].sum(), confusion[:, k].sum()
@@ -83,16 +88,17 @@ def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run,
     phantoms = next(cache.glob("phantoms-*"))
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--json", "--cache", cache)
     found, own = json.loads(out), json.loads((run / "metrics.json").read_text())
-    assert found.pop("calibration")["temperature"] is None  # no validation films there
-    assert own.pop("calibration")["temperature"] and status == 0 and found == own
+    assert found.pop("calibration")["temperature"] is None  # no validation images there
+    assert own.pop("calibration")["temperature"] and status == 0
+    assert found == {**own, "trained_on": "phantoms", "warnings": []}
     status, out, _ = covid(capsys, "evaluate", run, "--data", phantoms, "--cache", cache)
     assert "the network was trained or validated on it" in out and out.rstrip().endswith(NOTICE)
 
-    test = [film for film in read_manifest(run / "manifest.csv") if film.split == "test"]
-    for film in test:
-        target = tmp_path / "other" / film.path
+    test = [image for image in read_manifest(run / "manifest.csv") if image.split == "test"]
+    for image in test:
+        target = tmp_path / "other" / image.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(phantoms / film.path, target)
+        shutil.copy(phantoms / image.path, target)
     (tmp_path / "other/Asthma").mkdir()
     shutil.copy(phantoms / test[0].path, tmp_path / "other/Asthma/1.png")
     status, out, _ = covid(capsys, "evaluate", run, "--data", tmp_path / "other", "--json", "--cache", cache)
@@ -101,17 +107,64 @@ def test_evaluate_another_folder_leaves_out_what_the_network_was_trained_on(run,
 
 def test_predict_agrees_with_evaluate_and_reads_on_after_a_bad_file(run, cache, capsys, tmp_path):
     phantoms = next(cache.glob("phantoms-*"))
-    test = [film for film in read_manifest(run / "manifest.csv") if film.split == "test"]
-    status, out, _ = covid(capsys, "predict", run, *(phantoms / film.path for film in test), "--json")
+    test = [image for image in read_manifest(run / "manifest.csv") if image.split == "test"]
+    status, out, _ = covid(capsys, "predict", run, *(phantoms / image.path for image in test), "--json")
     entries = json.loads(out)
-    right = sum(entry["class"] == film.label for entry, film in zip(entries, test, strict=True))
+    right = sum(entry["class"] == image.label for entry, image in zip(entries, test, strict=True))
     assert status == 0 and right / len(test) == json.loads((run / "metrics.json").read_text())["accuracy"]
     assert all(sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5) for entry in entries)
 
     shutil.copy(phantoms / test[0].path, tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:2000])
     status, out, err = covid(capsys, "predict", run, tmp_path)
-    assert status == 1 and "good.png" in out and "bad.png is unreadable" in err and "1 of 2 films read" in out
+    assert status == 1 and "good.png" in out and "bad.png is unreadable" in err and "1 of 2 images read" in out
+
+
+def test_real_images_met_by_phantom_weights_are_warned_of_above_the_numbers(run, cache, capsys, tmp_path):
+    """Whether an image was drawn is told by its file's name: a copy under another name counts as real."""
+    phantoms = next(cache.glob("phantoms-*"))
+    drawn = sorted((phantoms / "Normal").iterdir())[0]
+    for label in ("NORMAL", "COVID"):
+        (tmp_path / label).mkdir()
+    for k, path in enumerate(sorted((phantoms / "Normal").iterdir())[:4]):
+        with Image.open(path) as image:  # other bytes, or the run would know it
+            image.point(lambda grey: min(grey + 1, 255)).save(tmp_path / ("NORMAL", "COVID")[k % 2] / f"IM-{k}.png")
+    told = "trained on drawn phantoms"
+    real = tmp_path / "NORMAL/IM-0.png"
+    status, out, _ = covid(capsys, "predict", run, real)
+    warning, header, row = out.splitlines()[:3]
+    assert status == 0 and told in warning and header.split() == ["class", "COVID-19", "Normal", "Pneumonia", "image"]
+    shares = dict(zip(header.split()[1:4], (float(cell.rstrip("%")) for cell in row.split()[1:4]), strict=True))
+    assert row.split()[0] == max(shares, key=shares.get) and row.endswith(str(real))
+    entry = json.loads(covid(capsys, "predict", run, real, "--json")[1])[0]
+    assert entry["trained_on"] == "phantoms" and told in entry["warnings"][0]
+    assert json.loads(covid(capsys, "predict", run, drawn, "--json")[1])[0]["warnings"] == []
+    assert told not in covid(capsys, "predict", run, drawn)[1]
+    evaluate = ("evaluate", run, "--data", tmp_path, "--cache", cache)
+    out = covid(capsys, *evaluate)[1]
+    assert told in out.splitlines()[0] and out.count(told) == 1
+    assert told in json.loads(covid(capsys, *evaluate, "--json")[1])["warnings"][0]
+
+
+def test_an_image_that_is_no_radiograph_is_doubted(run, capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    photo = np.zeros((90, 120, 3), np.uint8)
+    photo[:45], photo[45:] = (90, 150, 240), (60, 140, 40)  # sky and grass
+    page = np.full((300, 200), 255, np.uint8)
+    page[20:280:12, 20:180] = rng.integers(0, 2, (22, 160)) * 255
+    pictures = {"photo": photo, "noise": rng.integers(0, 256, (200, 200), dtype=np.uint8), "page": page}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    status, out, _ = covid(capsys, "predict", run, tmp_path)
+    lines = out.splitlines()
+    assert status == 0
+    for name in pictures:
+        row = next(k for k, line in enumerate(lines) if line.endswith(f"{name}.png"))
+        assert lines[row - 1].startswith(f"warning: {name}.png looks unlike the training images")
+        assert lines[row - 1].endswith("it may be no chest radiograph")
+    assert "of its pixels are coloured" in out
+    entries = json.loads(covid(capsys, "predict", run, tmp_path, "--json")[1])
+    assert all("no chest radiograph" in entry["warnings"][-1] for entry in entries)
 
 
 def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, monkeypatch):
@@ -133,7 +186,7 @@ def test_a_resumed_run_ends_with_the_same_bits(run, cache, capsys, tmp_path, mon
     assert (run / "metrics.json").read_text() == (interrupted / "metrics.json").read_text()
 
 
-def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, tmp_path):
+def test_the_paper_split_validates_on_the_test_images_and_says_so(cache, capsys, tmp_path):
     status, out, _ = covid(
         capsys,
         "train",
@@ -154,7 +207,7 @@ def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, 
         cache,
     )
     assert status == 0 and "one hold-out" in out
-    assert {film.split for film in read_manifest(tmp_path / "r/manifest.csv")} == {"train", "test"}
+    assert {image.split for image in read_manifest(tmp_path / "r/manifest.csv")} == {"train", "test"}
     net = tc.load(tmp_path / "r/last.safetensors")
     assert net.input_shape == (3, 64, 64) and net.shapes[1] == (8, 64, 64)
 
@@ -167,7 +220,8 @@ def test_the_paper_split_validates_on_the_test_films_and_says_so(cache, capsys, 
         (["train", "--size", "30", "--phantoms", "6", "--batch-size", "4"], "layer 'conv_4' (Conv2D) does not fit"),
         (["train", "--phantoms", "6", "--size", "64"], "do not fill a batch of 32"),
         (["train", "--data", "one-class"], "training needs at least two classes"),
-        (["train", "--resume", "run", "--epochs", "3"], "leave out --epochs"),
+        (["train", "--resume", "run", "--epochs", "1"], "--epochs is 1, but run is planned for 2: give a larger"),
+        (["train", "--resume", "run", "--size", "32"], "the run's own settings, all but --epochs: leave out --size"),
         (["train", "--out", "full"], "full is not empty"),
         (["evaluate", "nowhere"], "nowhere is no run folder"),
         (["predict", "run", "nowhere.png"], "nowhere.png is unreadable: no such file"),
@@ -190,6 +244,63 @@ def test_errors_are_one_sentence_without_a_traceback(arguments, expected, run, c
     assert not Path("runs").exists()  # a refused command leaves nothing behind
 
 
+def test_a_finished_run_is_lengthened_to_the_bits_of_a_longer_one(cache, capsys, tmp_path):
+    """Batch norm's statistics and the class priors of the shorter run's end leave no trace."""
+    small = [*SMALL, "--balanced", "--drop-period", "1", "--cache", str(cache)]
+    for folder, epochs in (("short", "1"), ("long", "3")):
+        assert main(["train", *small, "--epochs", epochs, "--out", str(tmp_path / folder)]) == 0
+    status, out, _ = covid(capsys, "train", "--resume", tmp_path / "short", "--epochs", 3, "--cache", cache)
+    assert status == 0 and "goes on to 3 epochs instead of 1, with the same result as if" in out
+    for name in ("best", "last"):
+        short, long = (tc.load(tmp_path / folder / f"{name}.safetensors").state_dict() for folder in ("short", "long"))
+        assert all(np.array_equal(short[key], long[key]) for key in long)
+    for name in ("config.json", "predictions.csv", "metrics.json"):
+        assert (tmp_path / "short" / name).read_text() == (tmp_path / "long" / name).read_text()
+    status, out, _ = covid(capsys, "train", "--resume", tmp_path / "short", "--cache", cache)
+    assert status == 0 and "All 3 epochs are finished" in out
+
+
+def test_a_lengthened_cosine_says_that_it_is_another_run(run, cache, capsys, tmp_path):
+    small = [*SMALL, "--epochs", "1", "--schedule", "cosine", "--cache", str(cache)]
+    assert main(["train", *small, "--out", str(tmp_path / "run")]) == 0
+    status, out, _ = covid(capsys, "train", "--resume", tmp_path / "run", "--epochs", 2, "--cache", cache)
+    assert status == 0 and "the result is not that of a run planned for 2 epochs" in out
+    rates = [
+        float(row["learning_rate"]) for row in csv.DictReader((tmp_path / "run/history.csv").read_text().splitlines())
+    ]
+    assert rates[-1] == pytest.approx(0.5 * rates[0])  # epoch 2 of a cosine over 2
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(["--version"])
+    assert exit_status.value.code == 0 and tc.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no closed pipe of this kind")
+def test_a_reader_that_stops_reading_ends_the_command_quietly(run, tmp_path):
+    """As in `covid … | head -1`."""
+    shutil.copytree(run, tmp_path / "run")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "covid", "compare", "run", "run", "--json"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, env=with_covid(), text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def with_covid():
+    """The environment of a process that finds this covid from any folder."""
+    return {**os.environ, "PYTHONPATH": str(Path(tc.__file__).parents[1])}
+
+
+@pytest.mark.skipif(tc.backend.has_gpu(), reason="there is a GPU")
+def test_device_cuda_without_one_is_told_for_the_command_line(capsys):
+    status, _, err = covid(capsys, "train", "--device", "cuda")
+    assert status == 1 and err.startswith("covid: --device cuda: ") and err.count("\n") == 1
+    assert "leave out --device cuda" in err and ".to(" not in err
+
+
 def test_an_unknown_option_names_itself(capsys):
     with pytest.raises(SystemExit) as exit_status:
         main(["train", "--optimiser", "adam"])
@@ -201,14 +312,14 @@ def grey(path, seed):
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64), dtype=np.uint8)).save(path)
 
 
-def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp_path):
+def test_evaluate_images_of_other_names_and_fewer_classes(run, cache, capsys, tmp_path):
     for k in range(6):
         grey(tmp_path / "corona" / f"{k}.png", k)
         grey(tmp_path / "other" / f"{k}.png", 10 + k)
     grey(tmp_path / "empty" / "0.png", 30)
     evaluate = ("evaluate", run, "--data", tmp_path, "--cache", cache)
     status, _, err = covid(capsys, *evaluate)
-    assert status == 1 and "no film of" in err and "--map FOLDER=CLASS" in err
+    assert status == 1 and "no image of" in err and "--map FOLDER=CLASS" in err
     status, out, _ = covid(
         capsys, *evaluate, "--json", "--map", "corona=COVID-19", "--map", "empty=", "--map", "other=Normal+Pneumonia"
     )
@@ -224,7 +335,7 @@ def test_evaluate_films_of_other_names_and_fewer_classes(run, cache, capsys, tmp
     assert result["per_class"]["COVID-19"]["specificity"] == pytest.approx(1 - sick[6:].mean())
     status, out, _ = covid(capsys, *evaluate, "--json", "--map", "corona=COVID-19")
     result = json.loads(out)
-    assert result["n"] == 6 and result["per_class"]["Normal"]["sensitivity"] is None  # no film of it, so no figure
+    assert result["n"] == 6 and result["per_class"]["Normal"]["sensitivity"] is None  # no image of it, so no figure
 
 
 @pytest.mark.parametrize(

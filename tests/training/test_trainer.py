@@ -95,8 +95,11 @@ def test_exact_resume(tmp_path, optimizer, batch_norm):
     assert second.seconds > second.history[7]["seconds"] and second.optimizer.steps == 16
 
 
-def test_training_goes_on_after_a_finished_fit(tmp_path):
-    whole, first, second = trainer(), trainer(), trainer(make(seed=99))
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("batch_norm", ["moving", "population"])
+def test_training_goes_on_after_a_finished_fit(tmp_path, batch_norm, balanced):
+    options = {"batch_norm": batch_norm, "balanced": balanced}
+    whole, first, second = trainer(**options), trainer(**options), trainer(make(seed=99), **options)
     whole.fit((X, T), VALIDATION, epochs=3)
     first.fit((X, T), VALIDATION, epochs=1)
     first.save_checkpoint(tmp_path / "checkpoint.safetensors")
@@ -104,6 +107,27 @@ def test_training_goes_on_after_a_finished_fit(tmp_path):
     for part in (first, second):
         part.fit((X, T), VALIDATION, epochs=3)
         assert same(part.net, whole.net) and without_seconds(part.history) == without_seconds(whole.history)
+
+
+def test_weights_changed_after_a_finished_fit_stay_changed():
+    run = trainer(balanced=True)
+    run.fit((X, T), epochs=1)
+    bias = np.array([7.0, 8.0, 9.0])
+    run.net.load_state_dict({**run.net.state_dict(), "fc.bias": bias})
+    run._undo_end()
+    np.testing.assert_array_equal(run.net.state_dict()["fc.bias"], bias)
+
+
+def test_a_finished_checkpoint_of_an_earlier_version_cannot_be_lengthened(tmp_path):
+    run = trainer(batch_norm="population")
+    run.fit((X, T), epochs=1)
+    run._end_changed = None  # what such a checkpoint tells
+    run.save_checkpoint(tmp_path / "checkpoint.safetensors")
+    again = trainer(batch_norm="population")
+    again.resume(tmp_path / "checkpoint.safetensors")
+    again.fit((X, T), epochs=1)  # nothing is left to do
+    with pytest.raises(ValueError, match="ended after epoch 1 did not keep its batch norm averages"):
+        again.fit((X, T), epochs=2)
 
 
 class Interrupt(tc.Callback):

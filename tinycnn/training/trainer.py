@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinycnn import backend, storage
 from tinycnn.checks import checked_count, checked_instance, described
 from tinycnn.optimizers import checked_optimizer
@@ -103,6 +105,7 @@ class Trainer:
         self.seconds = 0.0
         self.stopping = False
         self.ended = False  # whether what comes after the last epoch has been done
+        self._end_changed: dict[str, tuple[Any, Any]] | None = None  # each array that this changed: (before, after)
 
     def fit(self, train: Any, validation: Any = None, epochs: int = 20) -> History:
         """Train until `epochs` epochs are finished in all: a second call goes on where the first ended, up to its own.
@@ -141,6 +144,8 @@ class Trainer:
         started = time.monotonic() - self.seconds
         self._tell("on_train_begin")
         self._fit_input(data)
+        if epochs > self.epoch:
+            self._undo_end()
         loader = DeviceLoader(self.net.device)
         remaining = max(0, epochs - self.epoch) * len(batches)
         with Progress(remaining, "training", unit="batch", enabled=self.progress) as bar:
@@ -171,11 +176,35 @@ class Trainer:
             check_batch_norm(self.net, Batches(self.validation, self.batch_size))
 
     def _end(self, data: Dataset) -> None:
+        """What comes after the last epoch; it keeps what it changes, so that training can still be gone on with."""
+        before = self._state()
         if self.batch_norm == "population":
             population_statistics(self.net, data, self.batch_size, balanced=self.balanced, augment=self.augment)
         if self.balanced:
             correct_class_priors(self.net, data.labels)
+        after = self._state()
+        self._end_changed = {
+            name: (array, after[name]) for name, array in before.items() if not np.array_equal(array, after[name])
+        }
         self.ended = True
+
+    def _undo_end(self) -> None:
+        """Go back to the network as the last epoch left it, to train more epochs from there."""
+        if self.ended and self._end_changed is None and (self.balanced or self.batch_norm == "population"):
+            raise ValueError(
+                f"the training that ended after epoch {self.epoch} did not keep its batch norm averages and class "
+                "priors, so it cannot be gone on with: train again with more epochs"
+            )
+        now = self._state()  # an array that someone changed since then stays as they want it
+        changed = {
+            name: old for name, (old, new) in (self._end_changed or {}).items() if np.array_equal(now[name], new)
+        }
+        self.net.load_state_dict({**now, **changed})
+        self.ended, self._end_changed = False, None
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """The network's arrays, on the CPU."""
+        return {name: backend.to_device(array, "cpu") for name, array in self.net.state_dict().items()}
 
     def _run_epoch(self, batches: Batches, loader: DeviceLoader, started: float, bar: Progress) -> None:
         self.ended = False
@@ -237,12 +266,15 @@ class Trainer:
             OSError: when the file cannot be written; an existing one is then left as it was.
         """
         memory = {f"optimizer/{name}": backend.to_device(array, "cpu") for name, array in self.optimizer.state.items()}
+        for name, (array, _) in (self._end_changed or {}).items():
+            memory[f"before_end/{name}"] = array
         progress = {
             "epoch": self.epoch,
             "iteration": self.iteration,
             "seconds": self.seconds,
             "history": self.history,
             "ended": self.ended,
+            "before_end": self._end_changed is not None,
             "steps": self.optimizer.steps,
             "generator": self.net.rng.bit_generator.state,
         }
@@ -259,8 +291,13 @@ class Trainer:
         if "training" not in metadata:
             raise ValueError(f"{path} holds no training state: resume from a checkpoint such as last.safetensors")
         progress = json.loads(metadata["training"])
-        prefix = "optimizer/"
-        self.net.load_state_dict({name: array for name, array in tensors.items() if not name.startswith(prefix)})
+        prefix, before_end = "optimizer/", "before_end/"
+        self.net.load_state_dict(
+            {name: array for name, array in tensors.items() if not name.startswith((prefix, before_end))}
+        )
+        before = {name.removeprefix(before_end): a for name, a in tensors.items() if name.startswith(before_end)}
+        now = self._state()
+        self._end_changed = {name: (a, now[name]) for name, a in before.items()} if progress.get("before_end") else None
         self.net.rng.bit_generator.state = progress["generator"]
         self.optimizer.state = {
             name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)

@@ -3,14 +3,13 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance, ImageFont
-from scipy.fft import dctn
+from PIL import Image, ImageDraw, ImageFont
 from scipy.stats import chi2_contingency
 
-from covid.audit.audit_data import association, audit_data, cue_table, format_data_audit
-from covid.audit.image_features import film_cues, frame, letter_boxes
-from covid.data.collect import Film, collect
-from covid.data.duplicates import exact_duplicates, near_duplicates, perceptual_hash, thumbnail
+from covid.audit.audit_data import association, audit_data, feature_table, format_data_audit
+from covid.audit.image_features import frame, image_features, letter_boxes
+from covid.data.collect import collect
+from covid.data.manifest import Radiograph
 from covid.data.phantom import CLASSES, phantom
 from covid.errors import DataError
 
@@ -21,62 +20,7 @@ def drawn(i, label="Normal", size=SIZE):
     return phantom(label, np.random.default_rng([7, i]), size)
 
 
-def fingerprints(images):
-    tiny = np.array([thumbnail(np.asarray(image)) for image in images])
-    return np.array([perceptual_hash(t) for t in tiny]), tiny
-
-
-def copy_of(film, how, folder):
-    image = Image.fromarray(film)
-    if how == "re-encoded":
-        image.save(folder / "copy.jpg", quality=40)
-        image = Image.open(folder / "copy.jpg")
-    if how == "resized":
-        image = image.resize((301, 211), Image.Resampling.BICUBIC)
-    if how == "brightened":
-        image = ImageEnhance.Brightness(image).enhance(1.15)
-    if how == "less contrast":
-        image = ImageEnhance.Contrast(image).enhance(0.5)
-    return np.asarray(image)
-
-
-@pytest.mark.parametrize("how", ["re-encoded", "resized", "brightened", "less contrast"])
-def test_a_changed_copy_is_found_and_nothing_else(tmp_path, how):
-    films = [drawn(i, CLASSES[i % 3]) for i in range(12)]
-    films.insert(5, copy_of(films[2], how, tmp_path))
-    pairs = near_duplicates(*fingerprints(films))
-    assert [(pair.first, pair.second) for pair in pairs] == [(2, 5)]
-
-
-def test_a_pair_in_different_chunks_is_found_once(monkeypatch):
-    monkeypatch.setattr("covid.data.duplicates._CHUNK", 3)
-    films = [drawn(i) for i in range(5)]
-    pairs = near_duplicates(*fingerprints([*films, films[1], films[3], films[3]]))
-    assert [(pair.first, pair.second, pair.distance) for pair in pairs] == [(1, 5, 0), (3, 6, 0), (3, 7, 0), (6, 7, 0)]
-    assert all(pair.correlation == pytest.approx(1, abs=1e-5) for pair in pairs)
-
-
-def test_alike_in_one_measure_only_is_no_pair():
-    bits, tiny = fingerprints([drawn(0), drawn(1)])
-    assert near_duplicates(bits[[0, 0]], tiny) == []  # equal hashes, other thumbnails
-    assert near_duplicates(bits, tiny[[0, 0]]) == []
-
-
-def test_films_of_one_even_grey_are_no_pair():
-    assert near_duplicates(*fingerprints([np.full((40, 40), 90, np.uint8)] * 2)) == []
-
-
-def test_perceptual_hash_is_that_of_the_cosine_transform():
-    tiny = thumbnail(drawn(3))
-    low = dctn(tiny.astype(float), type=2)[1:9, 1:9]
-    assert (perceptual_hash(tiny) == (low > np.median(low)).ravel()).all()
-
-
-def test_exact_duplicates_keep_their_order():
-    assert exact_duplicates(list("abcab")) == [[0, 3], [1, 4]]
-
-
-# ------------------------------------------------------------------------------------------------- cues
+# ------------------------------------------------------------------------------------------------- image features
 
 
 def lettered(text, where, size=18, ground=40):
@@ -93,10 +37,10 @@ def test_letters_in_the_margin_are_counted_and_placed():
 
 
 @pytest.mark.parametrize("factor", [1, 3])
-def test_letter_boxes_are_in_pixels_of_the_film(factor):
-    film = lettered("R", (15, 120), size=20).repeat(factor, axis=0).repeat(factor, axis=1)
-    ((top, left, bottom, right),) = letter_boxes(film)
-    bright = np.argwhere(film > 200)
+def test_letter_boxes_are_in_pixels_of_the_image(factor):
+    image = lettered("R", (15, 120), size=20).repeat(factor, axis=0).repeat(factor, axis=1)
+    ((top, left, bottom, right),) = letter_boxes(image)
+    bright = np.argwhere(image > 200)
     assert (
         np.abs(np.array([top, left, bottom, right]) - [*bright.min(axis=0), *(bright.max(axis=0) + 1)]).max()
         <= 3 * factor
@@ -113,12 +57,12 @@ def test_no_letters_are_seen_over_the_lungs_or_in_soft_bright_spots():
 def test_the_cues_of_a_file(tmp_path):
     pixels = np.full((60, 100, 3), 100, np.uint8)
     pixels[:, 50:] = 0
-    Image.fromarray(pixels).save(tmp_path / "film.png")
-    cues = film_cues(tmp_path / "film.png")
-    assert (cues.width, cues.height, cues.format, cues.mode) == (100, 60, "PNG", "RGB")
-    assert cues.bytes == (tmp_path / "film.png").stat().st_size
-    assert (cues.brightness, cues.spread, cues.black, cues.white) == (50, 50, 0.5, 0)
-    assert (cues.border, cues.letters, cues.letter_height) == (50, 0, 0.5)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    features = image_features(tmp_path / "image.png")
+    assert (features.width, features.height, features.format, features.mode) == (100, 60, "PNG", "RGB")
+    assert features.bytes == (tmp_path / "image.png").stat().st_size
+    assert (features.brightness, features.spread, features.black, features.white) == (50, 50, 0.5, 0)
+    assert (features.border, features.letters, features.letter_height) == (50, 0, 0.5)
 
 
 def test_a_frame_has_the_width_asked_for():
@@ -127,10 +71,10 @@ def test_a_frame_has_the_width_asked_for():
     assert not mask[10:90, 5:45].any()
 
 
-def test_cue_table_by_hand():
+def test_feature_table_by_hand():
     labels = ["sick"] * 2 + ["well"] * 8
     values = ["PNG", "JPEG"] + ["JPEG"] * 8
-    table = cue_table(labels, values, ["sick", "well"])
+    table = feature_table(labels, values, ["sick", "well"])
     assert table["values"] == ["PNG", "JPEG"]
     assert table["counts"] == {"sick": [1, 1], "well": [0, 8]}
     assert table["accuracy"] == 0.9
@@ -151,8 +95,8 @@ def test_association_is_that_of_scipy():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twelve films a class; one of Normal's twice as it is, one again as a JPEG; COVID-19's are all large JPEGs."""
-    root = tmp_path_factory.mktemp("films")
+    """Twelve images a class; one of Normal's twice as it is, one again as a JPEG; COVID-19's are all large JPEGs."""
+    root = tmp_path_factory.mktemp("images")
     for label in CLASSES:
         (root / label).mkdir()
         for i in range(12):
@@ -171,26 +115,26 @@ def audit(folder):
 
 
 def test_planted_copies_are_reported(audit):
-    assert audit["films"] == 38
+    assert audit["images"] == 38
     assert audit["exact"] == {
         "groups": 1,
-        "films": 2,
+        "images": 2,
         "groups_across_classes": 0,
         "list": [["Normal/00.png", "Normal/copy.png"]],
     }
-    assert [pair["films"] for pair in audit["near"]["list"]] == [
+    assert [pair["images"] for pair in audit["near"]["list"]] == [
         ["Normal/00.png", "Normal/smaller.jpg"],
         ["Normal/copy.png", "Normal/smaller.jpg"],
     ]
 
 
 def test_a_file_property_that_gives_a_class_away_is_reported(audit):
-    formats = audit["cues"]["file format"]
+    formats = audit["image_features"]["file format"]
     assert formats["counts"]["COVID-19"] == [0, 12]
     assert formats["values"] == ["PNG", "JPEG"]
     verdict = " ".join(audit["verdict"])
     assert "longer side 66.7%" in verdict
-    assert "Every COVID-19 film comes from" not in verdict  # one folder is the source of all
+    assert "Every COVID-19 image comes from" not in verdict  # one folder is the source of all
     assert "Nothing here tells the patients" in verdict
 
 
@@ -200,18 +144,18 @@ def test_the_report_is_text_and_json(audit):
     assert "Class by file format" in text
 
 
-def manifest(root, films):
-    """Films of an image each in `root`, given as (name, label, source, patient, split)."""
+def manifest(root, images):
+    """Images of an image each in `root`, given as (name, label, source, patient, split)."""
     rows = []
-    for i, (name, label, source, patient, side) in enumerate(films):
+    for i, (name, label, source, patient, side) in enumerate(images):
         Image.fromarray(drawn(i, size=64)).save(root / name)
         sha256 = hashlib.sha256((root / name).read_bytes()).hexdigest()
-        rows.append(Film(name, label, source, patient, "", sha256, side))
+        rows.append(Radiograph(name, label, source, patient, "", sha256, side))
     return rows
 
 
 def test_leaks_of_a_runs_split(tmp_path):
-    films = manifest(
+    images = manifest(
         tmp_path,
         [
             ("a.png", "Normal", "Kermany", "p1", "train"),
@@ -223,15 +167,15 @@ def test_leaks_of_a_runs_split(tmp_path):
         ],
     )
     Image.open(tmp_path / "d.png").resize((90, 90)).save(tmp_path / "e.png")  # e is d again, under another name
-    leaks = audit_data(tmp_path, films, workers=1)["splits"]["run"]
-    assert leaks["films"] == {"train": 2, "validation": 1, "test": 3}
-    assert leaks["test_films_met"] == {"same_file": 0, "near_duplicate": 1, "same_patient": 1, "any": 2}
+    leaks = audit_data(tmp_path, images, workers=1)["splits"]["run"]
+    assert leaks["images"] == {"train": 2, "validation": 1, "test": 3}
+    assert leaks["test_images_met"] == {"same_file": 0, "near_duplicate": 1, "same_patient": 1, "any": 2}
     assert leaks["classes"] == {"COVID-19": {"met": 1, "test": 1}, "Normal": {"met": 1, "test": 2}}
     assert leaks["patients_across"] == 1
 
 
 def test_verdict_of_a_clean_run_and_of_a_source_of_its_own(tmp_path):
-    films = manifest(
+    images = manifest(
         tmp_path,
         [
             (
@@ -243,9 +187,9 @@ def test_verdict_of_a_clean_run_and_of_a_source_of_its_own(tmp_path):
             for i in range(6)
         ],
     )
-    verdict = " ".join(audit_data(tmp_path, films, workers=1)["verdict"])
-    assert "keeps its 2 test films apart" in verdict
-    assert "Every COVID-19 film comes from Cohen" in verdict
+    verdict = " ".join(audit_data(tmp_path, images, workers=1)["verdict"])
+    assert "keeps its 2 test images apart" in verdict
+    assert "Every COVID-19 image comes from Cohen" in verdict
 
 
 def test_a_folder_too_small_to_split_is_audited_all_the_same(tmp_path):
@@ -259,11 +203,11 @@ def test_a_folder_too_small_to_split_is_audited_all_the_same(tmp_path):
 
 def test_nothing_to_audit_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="can be used"):
-        audit_data(tmp_path, [Film("a.png", "Normal", "folder", "a", "", excluded="unreadable")])
-    films = [film for film in collect_one(tmp_path)]
-    (tmp_path / films[0].path).write_bytes(b"no image")
+        audit_data(tmp_path, [Radiograph("a.png", "Normal", "folder", "a", "", excluded="unreadable")])
+    images = [image for image in collect_one(tmp_path)]
+    (tmp_path / images[0].path).write_bytes(b"no image")
     with pytest.raises(DataError, match="unreadable"):
-        audit_data(tmp_path, films)
+        audit_data(tmp_path, images)
 
 
 def collect_one(root):

@@ -2,18 +2,16 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.ndimage import shift as scipy_shift
 
 import tinycnn as tc
+from covid import pipeline
 from covid.audit import perturbations as change
-from covid.audit.audit_run import audit_network, audit_run, example_films, format_run_audit, verdict
-from covid.audit.image_features import film_cues, frame
-from covid.audit.shortcut_baseline import FILE_CUES, PIXEL_CUES, LinearClassifier, file_features, pixel_features
+from covid.audit.audit_run import audit_network, audit_run, example_images, format_run_audit, verdict
+from covid.audit.image_features import frame
 from covid.config import Config
 from covid.errors import DataError
-from covid.figures.audit_charts import GAP, ROW, TOP, covering_sheet, perturbation_chart
-from covid.runs import train
+from covid.figures.audit_charts import occlusion_sheet, perturbation_chart
 from covid.runs.run import Run
 
 SIDE = 32
@@ -21,7 +19,7 @@ CLASSES = ["sick", "well"]
 
 
 @pytest.fixture
-def films():
+def images():
     return np.random.default_rng(0).integers(0, 256, (3, 1, SIDE, SIDE), dtype=np.uint8)
 
 
@@ -37,11 +35,11 @@ def test_a_change_keeps_shape_and_type_and_its_input(name):
     assert (y.shape, y.dtype) == (x.shape, np.uint8)
     assert (x == before).all()
     assert (y == x).all() == (name == "untouched")
-    assert (y[0] == apply(x[:1])[0]).all()  # each film by itself
+    assert (y[0] == apply(x[:1])[0]).all()  # each image by itself
 
 
-def test_coverings_leave_exactly_the_documented_pixels(films):
-    of = {c.name: c.apply(films) for c in change.perturbations(SIDE, SIDE)}
+def test_occlusions_leave_exactly_the_documented_pixels(images):
+    of = {c.name: c.apply(images) for c in change.perturbations(SIDE, SIDE)}
     border, lungs = np.ones((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), bool)
     border[3:29, 3:29] = False  # 9 % of 32 is 2.9
     for i in range(SIDE):
@@ -49,112 +47,60 @@ def test_coverings_leave_exactly_the_documented_pixels(films):
             y, x = (i + 0.5) / SIDE, (j + 0.5) / SIDE
             lungs[i, j] = min(abs(x - 0.28), abs(x - 0.72)) ** 2 / 0.19**2 + (y - 0.47) ** 2 / 0.34**2 <= 1
     for name, kept in (
-        ("lungs covered", ~lungs),
+        ("lungs occluded", ~lungs),
         ("only the lungs", lungs),
         ("only the border", border),
         ("only the middle", ~border),
     ):
-        for film, changed in zip(films[:, 0], of[name][:, 0], strict=True):
-            assert (changed[kept] == film[kept]).all(), name
-            assert (changed[~kept] == round(film[kept].mean())).all(), name
+        for image, changed in zip(images[:, 0], of[name][:, 0], strict=True):
+            assert (changed[kept] == image[kept]).all(), name
+            assert (changed[~kept] == round(image[kept].mean())).all(), name
 
 
-def test_the_lung_fields_are_about_two_fifths_of_the_film_and_no_part_of_its_border():
+def test_the_lung_fields_are_about_two_fifths_of_the_image_and_no_part_of_its_border():
     assert not (change.lung_fields(224, 224) & frame((224, 224), change.MIDDLE_FRAME)).any()
     assert change.lung_fields(224, 224).mean() == pytest.approx(2 * np.pi * 0.19 * 0.34, abs=0.002)
 
 
 @pytest.mark.parametrize(("down", "right"), [(3, 0), (-3, 0), (0, 4), (0, -4), (2, -5)])
-def test_shift_is_that_of_scipy(films, down, right):
-    for film, moved in zip(films[:, 0], change.shift(films, down, right)[:, 0], strict=True):
-        assert (moved == scipy_shift(film, (down, right), order=0, cval=round(film.mean()))).all()
+def test_shift_is_that_of_scipy(images, down, right):
+    for image, moved in zip(images[:, 0], change.shift(images, down, right)[:, 0], strict=True):
+        assert (moved == scipy_shift(image, (down, right), order=0, cval=round(image.mean()))).all()
 
 
 def test_rotation_is_anticlockwise_about_the_centre():
-    film = np.zeros((1, 1, 65, 65), np.uint8)
-    film[0, 0, 30:35, 52:57] = 255  # 22 pixels to the right of the centre
-    row, column = np.argwhere(change.rotate(film, 20)[0, 0] > 128).mean(axis=0)
+    image = np.zeros((1, 1, 65, 65), np.uint8)
+    image[0, 0, 30:35, 52:57] = 255  # 22 pixels to the right of the centre
+    row, column = np.argwhere(change.rotate(image, 20)[0, 0] > 128).mean(axis=0)
     assert row == pytest.approx(32 - 22 * np.sin(np.radians(20)), abs=0.5)
     assert column == pytest.approx(32 + 22 * np.cos(np.radians(20)), abs=0.5)
 
 
 def test_contrast_and_brightness_by_hand():
-    film = np.array([[[[0, 100], [100, 200]]]], np.uint8)
-    assert change.contrast(film, 0.5).tolist() == [[[[50, 100], [100, 150]]]]
-    assert change.contrast(film, 2).tolist() == [[[[0, 100], [100, 255]]]]
-    assert change.brightness(film, -40).tolist() == [[[[0, 60], [60, 160]]]]
-    assert change.brightness(film, 60).tolist() == [[[[60, 160], [160, 255]]]]
-
-
-# ------------------------------------------------------------------------------------------------ the floor
-
-
-def test_the_classifier_is_that_of_scikit_learn():
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    rng = np.random.default_rng(1)
-    targets = rng.integers(0, 3, 200)
-    features = rng.normal(size=(200, 4)) * [1, 10, 0.1, 1] + targets[:, None] * [1, -5, 0, 0]
-    ours = LinearClassifier.fit(features, targets, 3)
-    z = (features - features.mean(axis=0)) / features.std(axis=0)
-    theirs = linear_model.LogisticRegression(C=1 / (200 * 1e-3), tol=1e-8, max_iter=1000).fit(z, targets)
-    np.testing.assert_allclose(ours.weight.T, theirs.coef_, atol=2e-3)
-    assert (ours.predict(features) == theirs.predict(z)).all()
-
-
-def test_equal_classes_find_the_rare_one():
-    rng = np.random.default_rng(2)
-    targets = (np.arange(1000) < 20).astype(int)
-    features = rng.normal(size=(1000, 1)) + 1.5 * targets[:, None]
-    plain = LinearClassifier.fit(features, targets, 2).predict(features)
-    equal = LinearClassifier.fit(features, targets, 2, equal_classes=True).predict(features)
-    assert plain[targets == 1].mean() < 0.2
-    assert equal[targets == 1].mean() > 0.6
-
-
-def test_a_constant_cue_and_a_class_without_films_are_borne():
-    features = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.1], [1.0, 0.9]])
-    classifier = LinearClassifier.fit(features, np.array([0, 1, 0, 1]), 3, equal_classes=True)
-    assert classifier.predict(features).tolist() == [0, 1, 0, 1]
-
-
-def with_border(n, levels, seed=0):
-    """Films of noise whose outer two pixels have the class's level; the classes take turns."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(n) % len(levels)
-    x = rng.integers(0, 256, (n, 1, SIDE, SIDE), dtype=np.uint8)
-    mask = np.ones((SIDE, SIDE), bool)
-    mask[2:-2, 2:-2] = False
-    for film, label in zip(x, t, strict=True):
-        film[0, mask] = levels[label] + rng.integers(-5, 6, mask.sum())
-    return x, t
-
-
-def test_a_class_told_by_its_border_is_found_by_the_floor():
-    (x, t), (x_test, t_test) = with_border(120, (100, 150, 200)), with_border(60, (100, 150, 200), seed=1)
-    outputs = LinearClassifier.fit(pixel_features(x), t, 3).predict(pixel_features(x_test))
-    assert (outputs == t_test).mean() > 0.95
-    noise, _ = with_border(60, (100, 100, 100), seed=2)
-    assert (LinearClassifier.fit(pixel_features(x), t, 3).predict(pixel_features(noise)) == t_test).mean() < 0.5
-
-
-def test_the_features_have_names_and_the_values_these_say(tmp_path):
-    x = np.zeros((1, 1, 50, 50), np.uint8)
-    x[..., :4, :] = 255  # the top edge, 8 %
-    features = dict(zip(PIXEL_CUES, pixel_features(x)[0], strict=True))
-    assert features["top edge"] == 255 and features["bottom edge"] == 0
-    assert features["left edge"] == features["right edge"] == pytest.approx(255 * 4 / 50)
-    assert (features["white share"], features["black share"], features["sharpness"]) == (0.08, 0.92, 0)
-    Image.fromarray(np.zeros((20, 40), np.uint8)).save(tmp_path / "film.png")
-    cues = dict(zip(FILE_CUES, file_features([film_cues(tmp_path / "film.png")])[0], strict=True))
-    assert cues["aspect ratio"] == pytest.approx(np.log(2)) and cues["pixels"] == pytest.approx(np.log(800))
-    assert (cues["JPEG"], cues["colour"], cues["black share"]) == (0, 0, 1)
+    image = np.array([[[[0, 100], [100, 200]]]], np.uint8)
+    assert change.contrast(image, 0.5).tolist() == [[[[50, 100], [100, 150]]]]
+    assert change.contrast(image, 2).tolist() == [[[[0, 100], [100, 255]]]]
+    assert change.brightness(image, -40).tolist() == [[[[0, 60], [60, 160]]]]
+    assert change.brightness(image, 60).tolist() == [[[[60, 160], [160, 255]]]]
 
 
 # ---------------------------------------------------------------------------------------------- the verdict
 
 
+def with_border(n, levels, seed=0):
+    """Images of noise whose outer two pixels have the class's level; the classes take turns."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n) % len(levels)
+    x = rng.integers(0, 256, (n, 1, SIDE, SIDE), dtype=np.uint8)
+    mask = np.ones((SIDE, SIDE), bool)
+    mask[2:-2, 2:-2] = False
+    for image, label in zip(x, t, strict=True):
+        image[0, mask] = levels[label] + rng.integers(-5, 6, mask.sum())
+    return x, t
+
+
 def looking_at(mask, level):
-    """A network that calls films sick whose mean over the mask (H, W) lies above `level`."""
+    """A network that calls images sick whose mean over the mask (H, W) lies above `level`."""
     net = tc.Sequential(
         [
             tc.ImageInput((1, SIDE, SIDE), normalization="none"),
@@ -178,10 +124,10 @@ def test_a_network_that_looks_only_at_the_border_is_caught():
     mask[2:-2, 2:-2] = False
     audit = audit_network(looking_at(mask, 130), x, t, CLASSES)
     rows = {row["name"]: row for row in audit["conditions"]}
-    assert all(rows[name]["accuracy"] == 1 for name in ("untouched", "only the border", "lungs covered"))
+    assert all(rows[name]["accuracy"] == 1 for name in ("untouched", "only the border", "lungs occluded"))
     assert rows["only the middle"]["balanced_accuracy"] < 0.7
     sentences = [text for text in verdict(audit) if "much of its score does not come from the lungs" in text]
-    assert [sentence.split(" it ")[0] for sentence in sentences] == ["With the lungs covered", "From the border alone"]
+    assert [sentence.split(" it ")[0] for sentence in sentences] == ["With the lungs occluded", "From the border alone"]
     assert "100.0% (always sick: 50.0%)" in sentences[0]
 
 
@@ -193,13 +139,13 @@ def test_a_network_that_looks_only_at_the_lungs_is_not_accused():
     audit = audit_network(looking_at(mask, 130), x, t, CLASSES)
     rows = {row["name"]: row for row in audit["conditions"]}
     assert rows["untouched"]["accuracy"] == rows["only the lungs"]["accuracy"] == 1
-    assert rows["lungs covered"]["balanced_accuracy"] == 0.5
+    assert rows["lungs occluded"]["balanced_accuracy"] == 0.5
     assert not any("does not come from the lungs" in sentence for sentence in verdict(audit))
 
 
 def test_figures_and_intervals_by_hand():
     x, t = with_border(100, (180, 80))
-    x[:8:2] = x[1]  # four of the fifty sick films look well
+    x[:8:2] = x[1]  # four of the fifty sick images look well
     mask = np.ones((SIDE, SIDE), bool)
     mask[2:-2, 2:-2] = False
     row = audit_network(looking_at(mask, 130), x, t, CLASSES)["conditions"][0]
@@ -210,7 +156,7 @@ def test_figures_and_intervals_by_hand():
     assert row["sensitivity"]["well"]["value"] == 1
 
 
-def figures(accuracy, balanced, kind="covering", name=""):
+def figures(accuracy, balanced, kind="occlusion", name=""):
     half = 0.02
     return {
         "name": name,
@@ -219,15 +165,15 @@ def figures(accuracy, balanced, kind="covering", name=""):
         "interval": [accuracy - half, accuracy + half],
         "balanced_accuracy": balanced,
         "equal_classes": False,
-        "cues": ["brightness"],
+        "features": ["brightness"],
         "sensitivity": {name: {"value": balanced, "interval": [balanced - half, balanced]} for name in CLASSES},
     }
 
 
-def told(untouched, floor, covered=(0.5, 0.5), turned=0.9):
+def told(untouched, baseline, occluded=(0.5, 0.5), turned=0.9):
     conditions = [
         figures(*untouched, "untouched", "untouched"),
-        figures(*covered, name="lungs covered"),
+        figures(*occluded, name="lungs occluded"),
         figures(0.5, 0.5, name="only the border"),
         figures(0.5, 0.5, name="only the lungs"),
         figures(turned, 0.8, "rotation", "turned by +5°"),
@@ -236,10 +182,10 @@ def told(untouched, floor, covered=(0.5, 0.5), turned=0.9):
     return " ".join(
         verdict(
             {
-                "films": 100,
+                "images": 100,
                 "classes": CLASSES,
                 "conditions": conditions,
-                "floor": [figures(*floor)],
+                "shortcut_baseline": [figures(*baseline)],
                 "majority": {"class": "well", "accuracy": 0.5},
             }
         )
@@ -247,20 +193,20 @@ def told(untouched, floor, covered=(0.5, 0.5), turned=0.9):
 
 
 @pytest.mark.parametrize(
-    ("floor", "sentence"),
+    ("baseline", "sentence"),
     [
-        ((0.7, 0.7), "beats this floor; only"),
-        ((0.7, 0.95), "beats this floor in accuracy, but not in balanced accuracy"),
-        ((0.89, 0.7), "beats this floor in balanced accuracy, but not in accuracy"),  # inside the interval of 0.9
-        ((0.95, 0.95), "does not beat this floor"),
+        ((0.7, 0.7), "beats this baseline; only"),
+        ((0.7, 0.95), "beats this baseline in accuracy, but not in balanced accuracy"),
+        ((0.89, 0.7), "beats this baseline in balanced accuracy, but not in accuracy"),  # inside the interval of 0.9
+        ((0.95, 0.95), "does not beat this baseline"),
     ],
 )
-def test_the_network_is_held_against_the_floor(floor, sentence):
-    assert sentence in told((0.9, 0.9), floor)
+def test_the_network_is_held_against_the_baseline(baseline, sentence):
+    assert sentence in told((0.9, 0.9), baseline)
 
 
 def test_the_verdict_in_degrees():
-    assert "some of its score does not come from the lungs" in told((0.9, 0.9), (0.5, 0.5), covered=(0.6, 0.62))
+    assert "some of its score does not come from the lungs" in told((0.9, 0.9), (0.5, 0.5), occluded=(0.6, 0.62))
     assert "hardly does better than chance" in told((0.9, 0.52), (0.5, 0.5))
     assert "turned by +5°: 60.0% right, 30.0 points less" in told((0.9, 0.9), (0.5, 0.5), turned=0.6)
     assert "turns and shifts tried hardly matter" in told((0.9, 0.9), (0.5, 0.5))
@@ -274,7 +220,7 @@ def test_the_verdict_in_degrees():
 def run(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     config = Config(size=64, phantoms=12, epochs=1, batch_size=8)
-    return train.start(config, tmp_path_factory.mktemp("runs") / "run", cache), cache
+    return pipeline.start(config, tmp_path_factory.mktemp("runs") / "run", cache), cache
 
 
 @pytest.fixture(scope="module")
@@ -284,48 +230,24 @@ def audit(run):
 
 def test_the_audit_of_a_run_is_json_and_text(run, audit):
     folder = run[0]
-    tests = [film for film in folder.films() if film.split == "test"]
-    assert audit["films"] == len(tests)
+    tests = [image for image in folder.images() if image.split == "test"]
+    assert audit["images"] == len(tests)
     assert audit["conditions"][0]["accuracy"] == pytest.approx(folder.metrics()["accuracy"])
-    assert len(audit["floor"]) == 4
+    assert len(audit["shortcut_baseline"]) == 4
     text = format_run_audit(json.loads(json.dumps(audit)))
     assert all(sentence in text for sentence in audit["verdict"])
     assert all(row["name"] in text for row in audit["conditions"])
 
 
-def picture(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
+def test_the_figures_of_an_audit_are_drawn(run, audit, tmp_path):
+    images = example_images(*run)
+    assert [image.shape for image in images.values()] == [(1, 64, 64)] * 3
+    perturbation_chart(audit, tmp_path / "changes.png")
+    occlusion_sheet(images, tmp_path / "occlusions.png")
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
 
 
-def test_the_chart_has_the_accuracy_where_the_axis_says(audit, tmp_path):
-    for share in (0.25, 0.5):
-        audit = json.loads(json.dumps(audit))
-        audit["conditions"][3] |= {"accuracy": share, "interval": [share - 0.1, share + 0.2]}
-        perturbation_chart(audit, tmp_path / "changes.png")
-        blue = np.abs(picture(tmp_path / "changes.png") - (0, 114, 189)).max(axis=2) < 20
-        # the third row of the second block; the axis is as long in pixels as 330 … 1160
-        row = blue[TOP + GAP // 2 + 3 * ROW + GAP :][:ROW]
-        columns = np.flatnonzero(row.sum(axis=0))
-        columns = columns[(columns > 330 + 830 * (share - 0.11)) & (columns < 330 + 830 * (share + 0.21))]
-        assert (columns[0], columns[-1]) == pytest.approx((330 + 830 * (share - 0.1), 330 + 830 * (share + 0.2)), abs=3)
-        dot = columns[row.sum(axis=0)[columns] >= 6]
-        assert dot.mean() == pytest.approx(330 + 830 * share, abs=2)
-
-
-def test_the_sheet_shows_a_film_of_each_class_and_its_coverings(run, tmp_path):
-    films = example_films(*run)
-    assert [film.shape for film in films.values()] == [(1, 64, 64)] * 3
-    films = {name: np.full_like(film, 60 * i) for i, (name, film) in enumerate(films.items(), start=1)}
-    covering_sheet(films, tmp_path / "coverings.png")
-    sheet = picture(tmp_path / "coverings.png")
-    for i in (1, 2, 3):
-        assert (sheet == 60 * i).all(axis=2).sum() == pytest.approx(5 * 202**2, rel=0.001)  # even under every covering
-    with pytest.raises(ValueError, match="films is empty"):
-        covering_sheet({}, tmp_path / "none.png")
-
-
-def test_a_run_whose_films_are_gone_is_a_data_error(run, tmp_path):
+def test_a_run_whose_images_are_gone_is_a_data_error(run, tmp_path):
     config = json.loads(run[0].config_file.read_text())
     moved = Run(tmp_path)
     moved.config_file.write_text(json.dumps({**config, "data": str(tmp_path / "gone")}))

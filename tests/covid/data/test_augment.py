@@ -8,23 +8,23 @@ from covid.data.augment import _transformed as transformed
 
 NOTHING = Augmentation(untouched=0, flip=False, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)
 RNG = np.random.default_rng(5)
-FILMS = RNG.integers(0, 256, (40, 1, 16, 12), dtype=np.uint8)
+IMAGES = RNG.integers(0, 256, (40, 1, 16, 12), dtype=np.uint8)
 
 
 def test_no_limits_no_change():
-    np.testing.assert_array_equal(NOTHING(FILMS, np.random.default_rng(0)), FILMS)
+    np.testing.assert_array_equal(NOTHING(IMAGES, np.random.default_rng(0)), IMAGES)
 
 
-def test_a_share_of_the_films_is_left_as_it_is():
-    y = Augmentation(untouched=0.7)(FILMS, np.random.default_rng(3))
-    same = [np.array_equal(a, b) for a, b in zip(y, FILMS, strict=True)]
+def test_a_share_of_the_images_is_left_as_it_is():
+    y = Augmentation(untouched=0.7)(IMAGES, np.random.default_rng(3))
+    same = [np.array_equal(a, b) for a, b in zip(y, IMAGES, strict=True)]
     assert 20 <= sum(same) <= 36
 
 
-def test_half_the_films_are_mirrored():
-    flipped = Augmentation(untouched=0, flip=True, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)(FILMS, RNG)
-    mirrored = [np.array_equal(a, b[:, :, ::-1]) for a, b in zip(flipped, FILMS, strict=True)]
-    same = [np.array_equal(a, b) for a, b in zip(flipped, FILMS, strict=True)]
+def test_half_the_images_are_mirrored():
+    flipped = Augmentation(untouched=0, flip=True, shift=0, rotation=0, zoom=0, contrast=0, brightness=0)(IMAGES, RNG)
+    mirrored = [np.array_equal(a, b[:, :, ::-1]) for a, b in zip(flipped, IMAGES, strict=True)]
+    same = [np.array_equal(a, b) for a, b in zip(flipped, IMAGES, strict=True)]
     assert all(np.logical_xor(mirrored, same)) and 10 <= sum(mirrored) <= 30
 
 
@@ -52,20 +52,20 @@ def test_zoom_makes_things_larger():
 
 
 def test_contrast_and_brightness_change_levels_only():
-    y = Augmentation(untouched=0, flip=False, shift=0, rotation=0, zoom=0, contrast=0.5, brightness=20)(FILMS, RNG)
+    y = Augmentation(untouched=0, flip=False, shift=0, rotation=0, zoom=0, contrast=0.5, brightness=20)(IMAGES, RNG)
     assert y.dtype == np.uint8
-    for a, b in zip(FILMS.reshape(40, -1), y.reshape(40, -1), strict=True):
+    for a, b in zip(IMAGES.reshape(40, -1), y.reshape(40, -1), strict=True):
         order = np.argsort(a, kind="stable")
-        assert (np.diff(b[order].astype(int)) >= 0).all()  # brighter stays brighter: one curve for the whole film
+        assert (np.diff(b[order].astype(int)) >= 0).all()  # brighter stays brighter: one curve for the whole image
         inside = (b > 0) & (b < 255)
         slope = np.polyfit(a[inside].astype(float), b[inside], 1)[0]
         assert 0.49 < slope < 1.51
 
 
-def test_grey_films_stay_grey_and_seeds_repeat():
-    rgb = np.broadcast_to(FILMS, (40, 3, 16, 12))
+def test_grey_images_stay_grey_and_seeds_repeat():
+    rgb = np.broadcast_to(IMAGES, (40, 3, 16, 12))
     a, b, c = (Augmentation()(rgb, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (a == a[:, :1]).all()
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
-    np.testing.assert_array_equal(a[:, :1], Augmentation()(FILMS, np.random.default_rng(1)))
+    np.testing.assert_array_equal(a[:, :1], Augmentation()(IMAGES, np.random.default_rng(1)))

@@ -1,15 +1,14 @@
 import csv
 import hashlib
-import io
 import zipfile
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from covid.data.collect import Film, class_names, collect, read_manifest, summary, write_manifest
+from covid.data.collect import collect
+from covid.data.manifest import class_names
 from covid.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -23,7 +22,7 @@ KERMANY = {
 }
 
 
-def image(path):
+def write_image(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(RNG.integers(0, 256, (12, 10), dtype=np.uint8)).save(path)
     return path
@@ -32,7 +31,7 @@ def image(path):
 def kermany(folder):
     for part, names in KERMANY.items():
         for name in names:
-            image(folder / part / name)
+            write_image(folder / part / name)
 
 
 def cohen(folder, rows, header=NEW):
@@ -45,16 +44,16 @@ def cohen(folder, rows, header=NEW):
         for row in rows:
             table.writerow([row.get(column, "") for column in columns])
             if row["filename"].endswith(("png", "jpg")) and "missing" not in row["filename"]:
-                image(folder / "images" / row["filename"])
+                write_image(folder / "images" / row["filename"])
 
 
 def row(filename, **other):
-    film = {"patientid": "7", "finding": "COVID-19", "view": "PA", "modality": "X-ray", "folder": "images"}
-    return film | {"filename": filename} | other
+    image = {"patientid": "7", "finding": "COVID-19", "view": "PA", "modality": "X-ray", "folder": "images"}
+    return image | {"filename": filename} | other
 
 
-def by_name(films):
-    return {film.path.split("/")[-1] or film.path: film for film in films}
+def by_name(images):
+    return {image.path.split("/")[-1] or image.path: image for image in images}
 
 
 # ------------------------------------------------------------------------------------------------ Kermany
@@ -65,16 +64,16 @@ def test_kermany(tmp_path, place):
     kermany(tmp_path / place)
     (tmp_path / place / "train/NORMAL/.DS_Store").write_bytes(b"x")
     (tmp_path / place / "train/NORMAL/notes.txt").write_text("x")
-    image(tmp_path / "__MACOSX/train/NORMAL/._IM-0115-0001.jpeg")
-    films = collect(tmp_path)
-    kept = [f for f in films if not f.excluded]
+    write_image(tmp_path / "__MACOSX/train/NORMAL/._IM-0115-0001.jpeg")
+    images = collect(tmp_path)
+    kept = [f for f in images if not f.excluded]
     assert Counter(f.label for f in kept) == {"Normal": 5, "Pneumonia": 5}
-    assert [(f.path, f.excluded) for f in films if f.excluded] == [
+    assert [(f.path, f.excluded) for f in images if f.excluded] == [
         ((f"{place}/" if place != "." else "") + "train/NORMAL/notes.txt", "not an image: .txt")
     ]
-    for film in kept:
-        assert film.sha256 == hashlib.sha256((tmp_path / film.path).read_bytes()).hexdigest()
-        assert (film.source, film.view, film.split) == ("Kermany", "AP", "")
+    for image in kept:
+        assert image.sha256 == hashlib.sha256((tmp_path / image.path).read_bytes()).hexdigest()
+        assert (image.source, image.view, image.split) == ("Kermany", "AP", "")
     assert {f.path.split("/")[-1]: f.patient for f in kept} == {
         "IM-0115-0001.jpeg": "Kermany/IM-0115",
         "IM-0119-0001.jpeg": "Kermany/IM-0119",
@@ -116,17 +115,17 @@ def test_cohen_today(tmp_path, place):
         row(""),
         row(" l.png ", finding=" covid-19 ") | {"filename": "l.png"},
     ])  # fmt: skip
-    image(tmp_path / place / "images/unlisted.png")
-    films = collect(tmp_path)
-    assert {name: f.excluded for name, f in by_name(films).items()} == {
+    write_image(tmp_path / place / "images/unlisted.png")
+    images = collect(tmp_path)
+    assert {name: f.excluded for name, f in by_name(images).items()} == {
         "a.png": "", "b.png": "", "c.jpg": "", "l.png": "",
         "d.png": "finding: SARS", "e.png": "finding: Pneumonia/Bacterial/Streptococcus",
         "f.png": "view: L", "g.png": "view: AP Supine", "h.png": "modality: CT", "i.nii.gz": "archive",
         "missing.png": "file is missing", "j.png": "finding: not given", "k.png": "view: not given",
         "images": "no file name", "unlisted.png": "no row in metadata.csv",
     }  # fmt: skip
-    named = by_name(films)
-    assert {f.label for f in films if not f.excluded} == {"COVID-19"} == set(class_names(films))
+    named = by_name(images)
+    assert {f.label for f in images if not f.excluded} == {"COVID-19"} == set(class_names(images))
     assert (named["a.png"].patient, named["b.png"].patient) == ("Cohen/7", "Cohen/8")
     assert named["c.jpg"].patient == "Cohen/c.jpg"
     assert (named["b.png"].view, named["b.png"].source, named["d.png"].label) == ("AP", "Cohen", "SARS")
@@ -139,14 +138,14 @@ def test_cohen_of_march_2020(tmp_path):
         {"Patientid": "17", "finding": "COVID-19", "view": "CT", "filename": "b.jpg"},
         {"Patientid": "17", "finding": "COVID-19", "view": "L", "filename": "c.jpg"},
     ], header)  # fmt: skip
-    films = collect(tmp_path)
-    assert [f.excluded for f in films] == ["", "modality: CT", "view: L"]
-    assert {f.patient for f in films} == {"Cohen/17"}
+    images = collect(tmp_path)
+    assert [f.excluded for f in images] == ["", "modality: CT", "view: L"]
+    assert {f.patient for f in images} == {"Cohen/17"}
 
 
 def test_ragged_rows_and_byte_order_mark(tmp_path):
     folder = tmp_path / "covid-chestxray-dataset"
-    image(folder / "images/a.png")
+    write_image(folder / "images/a.png")
     text = "patientid,finding,view,filename,modality,notes\n1,COVID-19,PA,a.png,X-ray\n2,SARS,PA,b.png,X-ray,n,extra\n"
     (folder / "metadata.csv").write_text(text, encoding="utf-8-sig")
     assert [f.excluded for f in collect(tmp_path)] == ["", "finding: SARS"]
@@ -163,7 +162,7 @@ def test_a_missing_column_is_named(tmp_path, column):
 @pytest.mark.parametrize("root_itself", [False, True])
 def test_missing_metadata(tmp_path, root_itself):
     folder = tmp_path / "covid-chestxray-dataset"
-    image(folder / "images/a.png")
+    write_image(folder / "images/a.png")
     with pytest.raises(DataError, match="metadata.csv is missing"):
         collect(folder if root_itself else tmp_path)
 
@@ -171,12 +170,12 @@ def test_missing_metadata(tmp_path, root_itself):
 def test_both_sources_and_a_folder_of_neither(tmp_path):
     kermany(tmp_path / "chest_xray")
     cohen(tmp_path / "covid-chestxray-dataset", [row("a.png", patientid="person1")])
-    image(tmp_path / "COVID/own.png")
-    films = collect(tmp_path)
-    assert class_names(films) == ["COVID-19", "Normal", "Pneumonia"]
-    assert [f.path for f in films if f.excluded] == ["COVID/"]
-    assert films[-1].excluded == "folder not used: COVID/" and films[-1].sha256 == ""
-    patients = {f.source: {g.patient for g in films if g.source == f.source} for f in films}
+    write_image(tmp_path / "COVID/own.png")
+    images = collect(tmp_path)
+    assert class_names(images) == ["COVID-19", "Normal", "Pneumonia"]
+    assert [f.path for f in images if f.excluded] == ["COVID/"]
+    assert images[-1].excluded == "folder not used: COVID/" and images[-1].sha256 == ""
+    patients = {f.source: {g.patient for g in images if g.source == f.source} for f in images}
     assert not patients["Cohen"] & patients["Kermany"]
 
 
@@ -185,23 +184,23 @@ def test_both_sources_and_a_folder_of_neither(tmp_path):
 
 def test_one_folder_a_class(tmp_path):
     for folder in ("NORMAL", "covid19", "COVID-19", "Pneumonia", "Tuberculosis", "Asthma"):
-        image(tmp_path / folder / f"{folder}1.png")
-    image(tmp_path / "NORMAL/masks/NORMAL1.png")
+        write_image(tmp_path / folder / f"{folder}1.png")
+    write_image(tmp_path / "NORMAL/masks/NORMAL1.png")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/about.txt").write_text("x")
     (tmp_path / "readme.txt").write_text("x")
-    films = collect(tmp_path)
-    assert class_names(films) == ["COVID-19", "Normal", "Pneumonia", "Asthma", "Tuberculosis"]
-    assert {f.path: f.label for f in films if f.label == "COVID-19"} == {
+    images = collect(tmp_path)
+    assert class_names(images) == ["COVID-19", "Normal", "Pneumonia", "Asthma", "Tuberculosis"]
+    assert {f.path: f.label for f in images if f.label == "COVID-19"} == {
         "COVID-19/COVID-191.png": "COVID-19",
         "covid19/covid191.png": "COVID-19",
     }
-    assert {f.excluded for f in films} == {"", "folder not used: NORMAL/masks/", "folder not used: docs/"}
-    kept = [f for f in films if not f.excluded]
+    assert {f.excluded for f in images} == {"", "folder not used: NORMAL/masks/", "folder not used: docs/"}
+    kept = [f for f in images if not f.excluded]
     assert len({f.patient for f in kept}) == len(kept) == 6 and {f.source for f in kept} == {"folder"}
 
 
-def test_a_class_without_usable_films_is_an_error(tmp_path):
+def test_a_class_without_usable_images_is_an_error(tmp_path):
     kermany(tmp_path / "chest_xray")
     for part in ("train", "val", "test"):
         for path in (tmp_path / f"chest_xray/{part}/NORMAL").glob("*"):
@@ -209,45 +208,45 @@ def test_a_class_without_usable_films_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no images of class NORMAL"):
         collect(tmp_path)
 
-    image(tmp_path / "folders/COVID/1.png")
+    write_image(tmp_path / "folders/COVID/1.png")
     (tmp_path / "folders/NORMAL").mkdir()
     with pytest.raises(DataError, match="NORMAL is a class with no images"):
         collect(tmp_path / "folders")
-    (tmp_path / "folders/NORMAL/1.png").write_text("not a film")
-    with pytest.raises(DataError, match=r"class Normal has no usable film \(1 × unreadable: not an image\)"):
+    (tmp_path / "folders/NORMAL/1.png").write_text("not an image")
+    with pytest.raises(DataError, match=r"class Normal has no usable image \(1 × unreadable: not an image\)"):
         collect(tmp_path / "folders")
 
 
 def test_damaged_files_say_why(tmp_path):
     for i in range(40):  # enough for other processes
-        image(tmp_path / f"COVID/{i:02d}.png")
-    whole = image(tmp_path / "NORMAL/whole.png").read_bytes()
+        write_image(tmp_path / f"COVID/{i:02d}.png")
+    whole = write_image(tmp_path / "NORMAL/whole.png").read_bytes()
     (tmp_path / "NORMAL/half.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "NORMAL/page.jpg").write_text("<html>404</html>")
     (tmp_path / "NORMAL/more.zip").write_bytes(b"PK")
-    films = collect(tmp_path, workers=2)
-    assert {name: f.excluded for name, f in by_name(films).items() if f.excluded} == {
+    images = collect(tmp_path, workers=2)
+    assert {name: f.excluded for name, f in by_name(images).items() if f.excluded} == {
         "half.png": "unreadable: truncated image", "page.jpg": "unreadable: not an image", "more.zip": "archive",
     }  # fmt: skip
-    for film in films:
-        expected = "" if film.excluded else hashlib.sha256((tmp_path / film.path).read_bytes()).hexdigest()
-        assert film.sha256 == expected
+    for image in images:
+        expected = "" if image.excluded else hashlib.sha256((tmp_path / image.path).read_bytes()).hexdigest()
+        assert image.sha256 == expected
 
 
-def test_patients_with_the_same_film_are_one(tmp_path):
+def test_patients_with_the_same_image_are_one(tmp_path):
     rows = [
         row(name, patientid=patient, finding="COVID-19")
         for name, patient in (("a.png", "1"), ("b.png", "1"), ("copy.jpg", "2"), ("own.png", "2"), ("c.png", "3"))
     ]
     cohen(tmp_path, rows)
     rng = np.random.default_rng(8)
-    for name in ("a.png", "b.png", "own.png", "c.png"):  # films as different as noise can be, smooth as films are
-        film = Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8))
-        film.resize((160, 160), Image.Resampling.BICUBIC).save(tmp_path / "images" / name)
-    with Image.open(tmp_path / "images/b.png") as film:
-        film.resize((90, 100)).point(lambda grey: 0.8 * grey + 20).save(tmp_path / "images/copy.jpg", quality=70)
-    films = by_name(collect(tmp_path))
-    assert {name: film.patient for name, film in films.items()} == {
+    for name in ("a.png", "b.png", "own.png", "c.png"):  # images as different as noise can be, smooth as images are
+        image = Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8))
+        image.resize((160, 160), Image.Resampling.BICUBIC).save(tmp_path / "images" / name)
+    with Image.open(tmp_path / "images/b.png") as image:
+        image.resize((90, 100)).point(lambda grey: 0.8 * grey + 20).save(tmp_path / "images/copy.jpg", quality=70)
+    images = by_name(collect(tmp_path))
+    assert {name: image.patient for name, image in images.items()} == {
         "a.png": "Cohen/1",
         "b.png": "Cohen/1",
         "copy.jpg": "Cohen/1",
@@ -259,68 +258,10 @@ def test_patients_with_the_same_film_are_one(tmp_path):
 def test_nothing_to_find(tmp_path):
     with pytest.raises(DataError, match="nowhere is not a folder; expected chest_xray"):
         collect(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no films in .* expected chest_xray.*one folder a class"):
+    with pytest.raises(DataError, match="no images in .* expected chest_xray.*one folder a class"):
         collect(tmp_path)
-    image(tmp_path / "train/covid/a.png")  # classes one level too deep must not become the classes train and test
+    write_image(tmp_path / "train/covid/a.png")  # classes one level too deep must not become the classes train and test
     with zipfile.ZipFile(tmp_path / "chest_xray.zip", "w"):
         pass
     with pytest.raises(DataError, match="Unpack archives first"):
         collect(tmp_path)
-
-
-# ----------------------------------------------------------------------------------------------- manifest
-
-
-FILMS = [
-    Film("a/é, \"x\"\n1.png", "COVID-19", "folder", "p1", "PA", "0" * 64, "train"),
-    Film("b.png", "Normal", "folder", "p2", "", "1" * 64, "validation"),
-    Film("b2.png", "Normal", "folder", "p2", "", "2" * 64, "test"),
-    Film("c.png", "SARS", "Cohen", "p3", "L", excluded="view: L"),
-    Film("d\udcff.png", "Zoster", "folder", "p4", "", "3" * 64),  # a file name that is not UTF-8
-]  # fmt: skip
-
-
-def test_manifest_round_trips(tmp_path):
-    write_manifest(tmp_path / "m.csv", FILMS)
-    assert read_manifest(tmp_path / "m.csv") == FILMS
-    header = (tmp_path / "m.csv").read_bytes().split(b"\n")[0]
-    assert header == b"path,class,source,patient,view,sha256,split,excluded"
-    assert next(csv.DictReader(io.StringIO((tmp_path / "m.csv").read_text(errors="replace"))))["class"] == "COVID-19"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (b"class", b"label", "does not begin with the columns path,class"),
-        (b"b.png,", b"b.png,,", "line 4: 9 values, not 8"),
-        (b",validation,", b",valid,", "line 4: split 'valid' is none of"),
-        (b"1" * 64, b"1" * 60, "line 4: sha256 '1{60}' is damaged"),
-    ],
-)
-def test_damaged_manifests_are_told(tmp_path, old, new, message):
-    write_manifest(path := tmp_path / "m.csv", FILMS)
-    path.write_bytes(path.read_bytes().replace(old, new, 1))
-    with pytest.raises(DataError, match=message):
-        read_manifest(path)
-
-
-def test_missing_or_empty_manifest(tmp_path):
-    with pytest.raises(DataError, match="m.csv cannot be read: .*No such file"):
-        read_manifest(tmp_path / "m.csv")
-    (tmp_path / "m.csv").touch()
-    with pytest.raises(DataError, match="does not begin"):
-        read_manifest(tmp_path / "m.csv")
-
-
-def test_summary_counts_by_class_split_and_reason():
-    lines = summary(FILMS).splitlines()
-    assert [line.split() for line in lines[:4]] == [
-        ["class", "train", "validation", "test", "films"],
-        ["COVID-19", "1", "0", "0", "1"],
-        ["Normal", "0", "1", "1", "2"],
-        ["Zoster", "0", "0", "0", "1"],
-    ]
-    assert lines[4:] == ["", "left out: 1", "     1  view: L"]
-    assert len({len(line) for line in lines[:4]}) == 1
-    unsplit = [replace(film, split="") for film in FILMS]
-    assert summary(unsplit).splitlines()[0].split() == ["class", "films"]

@@ -10,7 +10,7 @@ import pytest
 import skimage.exposure
 from PIL import Image
 
-from covid.data.collect import Film
+from covid.data.manifest import Radiograph
 from covid.data.preprocess import Settings, clip_count, pixel_cache, preprocess, read_grey
 from covid.errors import DataError
 
@@ -24,13 +24,13 @@ def save(path, image, **options):
     return path
 
 
-def films_of(root, n, shape=(32, 32)):
-    films = []
+def images_of(root, n, shape=(32, 32)):
+    images = []
     for i in range(n):
         path = save(root / f"{i}.png", RNG.integers(0, 256, shape, dtype=np.uint8))
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        films.append(Film(path.name, "Normal", "folder", path.name, "", sha256))
-    return films
+        images.append(Radiograph(path.name, "Normal", "folder", path.name, "", sha256))
+    return images
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -160,26 +160,26 @@ def test_scikit_image_is_given_matlabs_count(monkeypatch, size, kernel, count):
 
 
 def test_clahe_is_scikit_images_with_the_limit_the_notes_give():
-    film = np.add.outer(np.arange(224), np.arange(224)) // 4 + RNG.integers(0, 40, (224, 224))
-    film = film.astype(np.uint8)
-    expected = skimage.exposure.equalize_adapthist(film, kernel_size=28, clip_limit=0.0154, nbins=256)
-    for grey in (film, film.astype(np.float32)):
+    image = np.add.outer(np.arange(224), np.arange(224)) // 4 + RNG.integers(0, 40, (224, 224))
+    image = image.astype(np.uint8)
+    expected = skimage.exposure.equalize_adapthist(image, kernel_size=28, clip_limit=0.0154, nbins=256)
+    for grey in (image, image.astype(np.float32)):
         out = preprocess(grey, Settings())
         assert out.dtype == np.uint8
         assert abs(out / 255 - expected).max() <= 0.5 / 255 + 1e-9
-    wrong = skimage.exposure.equalize_adapthist(film, kernel_size=28, clip_limit=0.01, nbins=256)
+    wrong = skimage.exposure.equalize_adapthist(image, kernel_size=28, clip_limit=0.01, nbins=256)
     assert abs(wrong - expected).max() > 2 / 255
 
 
 def test_contrast_spans_the_full_range_and_exposure_drops_out():
-    film = np.tile(np.linspace(100, 120, 64, dtype=np.float32), (64, 1))
-    out = preprocess(film, Settings(size=(64, 64)))
+    image = np.tile(np.linspace(100, 120, 64, dtype=np.float32), (64, 1))
+    out = preprocess(image, Settings(size=(64, 64)))
     assert out.min() == 0 and out.max() == 255
-    brighter = preprocess(2 * film, Settings(size=(64, 64))).astype(int)
+    brighter = preprocess(2 * image, Settings(size=(64, 64))).astype(int)
     assert abs(brighter - out).max() <= 8  # where rounding moves a pixel to the next bin
 
 
-def test_a_blank_film_stays_blank():
+def test_a_blank_image_stays_blank():
     np.testing.assert_array_equal(preprocess(np.full((50, 60), 7, np.uint8), Settings()), np.full((224, 224), 7))
 
 
@@ -195,74 +195,74 @@ def test_settings_that_cannot_work_are_refused(options):
 
 
 @pytest.mark.parametrize("n", [5, 40])  # in this process, and in others
-def test_cache_holds_every_film_in_order(tmp_path, n):
-    films = films_of(tmp_path, n)
+def test_cache_holds_every_image_in_order(tmp_path, n):
+    images = images_of(tmp_path, n)
     settings = Settings(size=(24, 16), tiles=4)
-    pixels = pixel_cache(tmp_path, films, settings, tmp_path / "new" / "cache", workers=2)
+    pixels = pixel_cache(tmp_path, images, settings, tmp_path / "new" / "cache", workers=2)
     assert isinstance(pixels, np.memmap) and not pixels.flags.writeable
     assert pixels.shape == (n, 24, 16) and pixels.dtype == np.uint8
-    for film, row in zip(films, pixels, strict=True):
-        np.testing.assert_array_equal(row, preprocess(read_grey(tmp_path / film.path), settings))
+    for image, row in zip(images, pixels, strict=True):
+        np.testing.assert_array_equal(row, preprocess(read_grey(tmp_path / image.path), settings))
     assert len(list((tmp_path / "new" / "cache").iterdir())) == 1
 
 
 def test_second_call_opens_the_file(tmp_path):
-    films, cache = films_of(tmp_path, 3), tmp_path / "cache"
-    first = np.array(pixel_cache(tmp_path, films, PLAIN, cache))
-    for film in films:
-        (tmp_path / film.path).unlink()
-    np.testing.assert_array_equal(pixel_cache(tmp_path, films, PLAIN, cache), first)
+    images, cache = images_of(tmp_path, 3), tmp_path / "cache"
+    first = np.array(pixel_cache(tmp_path, images, PLAIN, cache))
+    for image in images:
+        (tmp_path / image.path).unlink()
+    np.testing.assert_array_equal(pixel_cache(tmp_path, images, PLAIN, cache), first)
 
 
-def test_other_films_order_or_settings_make_another_file(tmp_path):
-    films, cache = films_of(tmp_path, 3), tmp_path / "cache"
+def test_other_images_order_or_settings_make_another_file(tmp_path):
+    images, cache = images_of(tmp_path, 3), tmp_path / "cache"
     for wanted, settings in (
-        (films, PLAIN), (films[::-1], PLAIN), (films[:2], PLAIN),
-        *((films, dataclasses.replace(PLAIN, **{k: v}))
+        (images, PLAIN), (images[::-1], PLAIN), (images[:2], PLAIN),
+        *((images, dataclasses.replace(PLAIN, **{k: v}))
           for k, v in dict(size=(16, 17), clahe=True, tiles=4, bins=64, clip_limit=0.5).items()),
     ):  # fmt: skip
         pixel_cache(tmp_path, wanted, settings, cache)
     assert len(list(cache.iterdir())) == 8
-    pixel_cache(tmp_path, films, Settings(size=[16, 16], clahe=False), cache)  # as read from a JSON file
+    pixel_cache(tmp_path, images, Settings(size=[16, 16], clahe=False), cache)  # as read from a JSON file
     assert len(list(cache.iterdir())) == 8
 
 
 def test_a_damaged_cache_is_made_again(tmp_path):
-    films = films_of(tmp_path, 3)
-    path = Path(pixel_cache(tmp_path, films, PLAIN, tmp_path / "cache").filename)
+    images = images_of(tmp_path, 3)
+    path = Path(pixel_cache(tmp_path, images, PLAIN, tmp_path / "cache").filename)
     good = path.read_bytes()
     for bad in (good[:-1], good[:50], b"", b"nonsense" * 20):
         path.write_bytes(bad)
-        pixel_cache(tmp_path, films, PLAIN, tmp_path / "cache")
+        pixel_cache(tmp_path, images, PLAIN, tmp_path / "cache")
         assert path.read_bytes() == good
 
 
-def test_a_film_that_changed_or_vanished_is_named_and_nothing_stays(tmp_path):
-    films = films_of(tmp_path, 3)
+def test_an_image_that_changed_or_vanished_is_named_and_nothing_stays(tmp_path):
+    images = images_of(tmp_path, 3)
     save(tmp_path / "1.png", GREY)
     with pytest.raises(DataError, match="1.png changed after the manifest was made"):
-        pixel_cache(tmp_path, films, PLAIN, tmp_path / "cache")
+        pixel_cache(tmp_path, images, PLAIN, tmp_path / "cache")
     (tmp_path / "1.png").unlink()
     with pytest.raises(DataError, match="1.png is unreadable: no such file"):
-        pixel_cache(tmp_path, films, PLAIN, tmp_path / "cache")
+        pixel_cache(tmp_path, images, PLAIN, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_errors_cross_processes(tmp_path):
-    films = films_of(tmp_path, 40)
+    images = images_of(tmp_path, 40)
     (tmp_path / "39.png").unlink()
     with pytest.raises(DataError, match="39.png"):
-        pixel_cache(tmp_path, films, PLAIN, tmp_path / "cache", workers=2)
+        pixel_cache(tmp_path, images, PLAIN, tmp_path / "cache", workers=2)
 
 
 def test_a_full_disk_is_told_and_nothing_stays(tmp_path):
-    films, cache = films_of(tmp_path, 3), tmp_path / "cache"
+    images, cache = images_of(tmp_path, 3), tmp_path / "cache"
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, limit[1]))  # writes beyond it fail, as on a full disk
         with pytest.raises(DataError, match=f"{cache}.* 896 bytes are needed"):  # 128 + 3 · 16 · 16
-            pixel_cache(tmp_path, films, PLAIN, cache)
+            pixel_cache(tmp_path, images, PLAIN, cache)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, old)
@@ -270,19 +270,19 @@ def test_a_full_disk_is_told_and_nothing_stays(tmp_path):
 
 
 def test_too_little_space_is_told_before_the_work(tmp_path):
-    films = films_of(tmp_path, 1)
+    images = images_of(tmp_path, 1)
     with pytest.raises(DataError, match="bytes are free; 1,000,000,000,000,128 bytes are needed"):
-        pixel_cache(tmp_path, films, Settings(size=(10**6, 10**9)), tmp_path)
+        pixel_cache(tmp_path, images, Settings(size=(10**6, 10**9)), tmp_path)
 
 
 def test_an_unusable_folder_is_told(tmp_path):
-    films = films_of(tmp_path, 1)
+    images = images_of(tmp_path, 1)
     with pytest.raises(DataError, match="cannot write the pixels to .*0.png"):
-        pixel_cache(tmp_path, films, PLAIN, tmp_path / "0.png")
+        pixel_cache(tmp_path, images, PLAIN, tmp_path / "0.png")
 
 
-def test_films_that_were_left_out_are_refused(tmp_path):
-    left_out = Film("x.png", "Normal", "folder", "x", "", excluded="view: L")
-    for films in ([], [left_out]):
+def test_images_that_were_left_out_are_refused(tmp_path):
+    left_out = Radiograph("x.png", "Normal", "folder", "x", "", excluded="view: L")
+    for images in ([], [left_out]):
         with pytest.raises(ValueError, match="kept"):
-            pixel_cache(tmp_path, films, PLAIN, tmp_path)
+            pixel_cache(tmp_path, images, PLAIN, tmp_path)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import log_softmax
 
 from covid.evaluation.calibration import apply_temperature, brier, ece, fit_temperature, reliability
 
@@ -37,9 +36,20 @@ def test_by_hand():
     assert json.loads(json.dumps(table, allow_nan=False)) == table
 
 
-def test_a_certain_film_is_in_the_last_bin_and_every_film_in_one():
+def test_a_certain_image_is_in_the_last_bin_and_every_image_in_one():
     table = reliability([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]], [0, 0, 0])
     assert len(table) == 15 and table[14]["count"] == 2 and sum(row["count"] for row in table) == 3
+
+
+def test_reliability_is_scikit_learns_calibration_curve():
+    """Of the confidence in the answer, and whether it is right, with the same bins; empty ones are left out there."""
+    calibration = pytest.importorskip("sklearn.calibration")
+    logits, t = calibrated(500)
+    p = softmax(logits)
+    right, claimed = calibration.calibration_curve(p.argmax(axis=1) == t, p.max(axis=1), n_bins=15)
+    table = [row for row in reliability(p, t) if row["count"]]
+    np.testing.assert_allclose([row["accuracy"] for row in table], right)
+    np.testing.assert_allclose([row["confidence"] for row in table], claimed)
 
 
 def test_brier_is_the_sum_of_scikit_learns_over_the_classes():
@@ -58,7 +68,7 @@ def test_applied_temperature_divides_the_logits(temperature, seed):
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_temperature_that_spoilt_calibrated_films_is_found(temperature):
+def test_the_temperature_that_spoilt_calibrated_images_is_found(temperature):
     logits, t = calibrated(20_000)
     spoilt = softmax(logits * temperature)
     found = fit_temperature(spoilt, t)
@@ -73,7 +83,7 @@ def test_the_fit_is_the_least_cross_entropy():
     logits, t = calibrated(300, seed=5)
     p = softmax(2 * logits)
     grid = np.exp(np.linspace(-2, 3, 2001))
-    losses = [-log_softmax(np.log(p) / g, axis=1)[np.arange(300), t].mean() for g in grid]
+    losses = [-np.log(softmax(np.log(p) / g)[np.arange(300), t]).mean() for g in grid]
     assert fit_temperature(p, t) == pytest.approx(grid[int(np.argmin(losses))], rel=0.003)
 
 
@@ -88,7 +98,7 @@ def test_underflowed_and_one_sided_probabilities_stay_finite():
 def test_misuse_is_named():
     with pytest.raises(ValueError, match="temperature is 0"):
         apply_temperature([[0.5, 0.5]], 0)
-    with pytest.raises(ValueError, match="no films"):
+    with pytest.raises(ValueError, match="no images"):
         fit_temperature(np.empty((0, 2)), [])
     with pytest.raises(ValueError, match=r"shape \(2,\) and targets \(2,\)"):
         ece([0.2, 0.8], [0, 1])

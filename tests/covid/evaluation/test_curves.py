@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from covid.evaluation.curves import average_precision, precision_recall_curve, roc_auc, roc_curve
 
-films = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=40)
+images = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=40)
 
 
 def columns(case):
@@ -27,7 +27,7 @@ def test_by_hand():
     assert average_precision(targets, scores) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
 
 
-@given(films)
+@given(images)
 def test_the_area_is_the_share_of_pairs_in_order(case):
     targets, scores, weights = columns(case)
     pairs = [
@@ -43,16 +43,16 @@ def test_the_area_is_the_share_of_pairs_in_order(case):
         assert np.isnan(roc_auc(targets, scores, weights))
 
 
-@given(films)
-def test_a_weight_is_a_film_counted_that_often(case):
+@given(images)
+def test_a_weight_is_an_image_counted_that_often(case):
     targets, scores, weights = columns(case)
     copied = np.repeat(targets, weights), np.repeat(scores, weights)
     for area in (roc_auc, average_precision):
         assert area(targets, scores, weights) == pytest.approx(area(*copied), nan_ok=True)
 
 
-@settings(deadline=None, max_examples=60)  # the first film imports scikit-learn
-@given(films)
+@settings(deadline=None, max_examples=60)  # the first case imports scikit-learn
+@given(images)
 def test_equal_scikit_learn(case):
     sklearn = pytest.importorskip("sklearn.metrics")
     targets, scores, weights = columns(case)

@@ -12,8 +12,8 @@ from covid.runs.predictions import Predictions
 CLASSES = ("COVID-19", "Normal", "Pneumonia")
 
 
-def predictions(n, seed=0, sharpness=2.0, temperature=1.0, films_of_a_patient=2):
-    """The same films for every seed, a quarter for validation; at temperature 1 the probabilities are calibrated."""
+def predictions(n, seed=0, sharpness=2.0, temperature=1.0, images_of_a_patient=2):
+    """The same images for every seed, a quarter for validation; at temperature 1 the probabilities are calibrated."""
     rng = np.random.default_rng(1)
     targets = rng.choice(3, n, p=[0.1, 0.3, 0.6])
     # A Gaussian score around the target's own corner makes softmax(sharpness·score + log prior) the posterior.
@@ -22,16 +22,16 @@ def predictions(n, seed=0, sharpness=2.0, temperature=1.0, films_of_a_patient=2)
     return Predictions(
         CLASSES,
         np.array([f"{i}.png" for i in range(n)]),
-        np.array([f"p{i // films_of_a_patient}" for i in range(n)]),
+        np.array([f"p{i // images_of_a_patient}" for i in range(n)]),
         np.full(n, "folder"),
-        np.where(np.arange(n) // films_of_a_patient % 4 == 0, "validation", "test"),
+        np.where(np.arange(n) // images_of_a_patient % 4 == 0, "validation", "test"),
         targets,
         powers / powers.sum(axis=1, keepdims=True),
     )
 
 
 def small(targets, outputs, patients=None, splits="test", classes=CLASSES):
-    """Films of given targets whose answers are certain."""
+    """Images of given targets whose answers are certain."""
     n = len(targets)
     return Predictions(
         classes,
@@ -44,7 +44,7 @@ def small(targets, outputs, patients=None, splits="test", classes=CLASSES):
     )
 
 
-def test_the_figures_are_those_of_the_test_films_by_scikit_learn():
+def test_the_figures_are_those_of_the_test_images_by_scikit_learn():
     sklearn = pytest.importorskip("sklearn.metrics")
     everything = predictions(400)
     test = everything.of("test")
@@ -79,21 +79,23 @@ def test_every_interval_is_of_its_own_figure():
         assert result["roc_auc"][name]["interval"] == per_class[name]["roc_auc"]
     for value, (low, high) in intervals:
         assert low < value < high and (low + high) / 2 == pytest.approx(value, abs=0.25 * (high - low))
-    # Films of their own, so that the bootstrap and Wilson must agree.
-    alone = measure(predictions(1200, films_of_a_patient=1), repeats=500)
+    # Images of their own, so that the bootstrap and Wilson must agree.
+    alone = measure(predictions(1200, images_of_a_patient=1), repeats=500)
     assert alone["bootstrap"]["accuracy"] == pytest.approx(alone["accuracy_interval"], abs=0.01)
 
 
-def test_calibration_uses_the_validation_films():
+def test_calibration_uses_the_validation_images():
     result = measure(predictions(6000, temperature=0.5), repeats=1)["calibration"]
     assert result["temperature"] == pytest.approx(2.0, rel=0.1)  # halved temperature is mended by doubling it
     assert result["ece_after"] < 0.03 < result["ece"]
     assert sum(row["count"] for row in result["bins"]) == 4500
-    films = predictions(400)
-    other = films.probabilities.copy()
-    other[films.splits == "test"] = np.roll(other[films.splits == "test"], 1, axis=0)
-    changed = Predictions(films.classes, films.paths, films.patients, films.sources, films.splits, films.targets, other)
-    before, after = (measure(table, repeats=1)["calibration"] for table in (films, changed))
+    images = predictions(400)
+    other = images.probabilities.copy()
+    other[images.splits == "test"] = np.roll(other[images.splits == "test"], 1, axis=0)
+    changed = Predictions(
+        images.classes, images.paths, images.patients, images.sources, images.splits, images.targets, other
+    )
+    before, after = (measure(table, repeats=1)["calibration"] for table in (images, changed))
     assert before["temperature"] == after["temperature"] and before["brier"] < after["brier"]
 
 
@@ -108,10 +110,10 @@ def test_what_is_undefined_is_none():
     assert one["patients"] == 1 and one["bootstrap"]["accuracy"] is None
 
 
-def test_a_thousand_films_take_seconds():
-    films = predictions(1334)
+def test_a_thousand_images_take_seconds():
+    images = predictions(1334)
     start = time.process_time()
-    measure(films)
+    measure(images)
     assert time.process_time() - start < 6  # about 1 second on an idle machine
 
 
@@ -119,7 +121,7 @@ def test_compare_by_hand():
     #            0  1  2  3  4  5
     targets = [0, 0, 1, 1, 2, 2]
     a = small(targets, [0, 0, 1, 1, 2, 0])
-    b = small(targets, [0, 1, 0, 0, 2, 2])[np.array([5, 4, 3, 2, 1])]  # in another order, without film 0
+    b = small(targets, [0, 1, 0, 0, 2, 2])[np.array([5, 4, 3, 2, 1])]  # in another order, without image 0
     result = compare(a, b)
     assert result["n"] == result["patients"] == 5
     assert result["a"] == {"accuracy": 4 / 5, "interval": list(wilson(4, 5))}
@@ -145,7 +147,7 @@ def test_compare_draws_patients():
     assert (low, high) == pytest.approx((few["difference"] - 1.96 * error, few["difference"] + 1.96 * error), abs=0.05)
 
 
-def test_only_test_films_are_compared():
+def test_only_test_images_are_compared():
     a, b = predictions(100), predictions(100, seed=7)
     assert compare(a, b)["n"] == len(a.of("test"))
 
@@ -154,23 +156,23 @@ def test_runs_that_cannot_be_compared():
     a = small([0, 1], [0, 1])
     with pytest.raises(DataError, match="compare runs of the same classes"):
         compare(a, small([0, 1], [0, 1], classes=("COVID-19", "Normal")))
-    with pytest.raises(DataError, match="none of the 2 and 0 test films"):
+    with pytest.raises(DataError, match="none of the 2 and 0 test images"):
         compare(a, small([0, 1], [0, 1], splits="validation"))
     with pytest.raises(DataError, match=r"1\.png is of another class"):
         compare(a, small([0, 2], [0, 1]))
-    with pytest.raises(DataError, match="none of the 2 films"):
+    with pytest.raises(DataError, match="none of the 2 images"):
         measure(small([0, 1], [0, 1], splits="validation"))
 
 
 def test_the_curves_are_named_and_end_at_one():
-    films = predictions(300)
-    result = measure(films, repeats=20)
-    roc, precision_recall = class_curves(films, result)
+    images = predictions(300)
+    result = measure(images, repeats=20)
+    roc, precision_recall = class_curves(images, result)
     assert [curve.name for curve in roc] == [curve.name for curve in precision_recall] == list(CLASSES)
     for curve, name in zip(roc, CLASSES, strict=True):
         assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0, 0, 1, 1)
         assert (curve.area, curve.interval) == tuple(result["roc_auc"][name].values())
-    test = films.of("test")
+    test = images.of("test")
     for i, curve in enumerate(precision_recall):
         assert curve.x[-1] == 1 and curve.y[-1] == pytest.approx((test.targets == i).mean())
         assert curve.area == result["average_precision"][CLASSES[i]]["value"]

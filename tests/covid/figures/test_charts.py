@@ -2,10 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
-from PIL import Image
-from scipy.ndimage import find_objects, label
+from matplotlib.colors import to_rgb
 
-from covid.figures.charts import BLUE, GREEN, GRID, ORANGE, RED, confusion_chart, training_chart
+from covid.figures.charts import confusion_chart, training_chart
+from covid.figures.style import COLOURS
+
+NAMES = ["COVID-19", "Normal", "Pneumonia"]
+FIGURE_3 = [[22, 1, 0], [0, 244, 18], [3, 23, 757]]
 
 
 def history(iterations, accuracy=0.6, loss=0.8, per_epoch=10, validate_every=None):
@@ -27,62 +30,75 @@ def history(iterations, accuracy=0.6, loss=0.8, per_epoch=10, validate_every=Non
     return rows
 
 
-def pixels(path):
-    return np.asarray(Image.open(path)).astype(int)
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
 
 
-def near(image, colour, tolerance=30):
-    return np.abs(image - np.array(colour)).max(axis=-1) <= tolerance
+# ---------------------------------------------------------------------------------------- training progress
 
 
-def rows_of_line(mask):
-    """Rows in which the mask runs across most of the panel."""
-    return np.flatnonzero(mask.sum(axis=1) > 500)
+def test_the_lines_are_the_history():
+    rows = history(40, validate_every=10)
+    for row in rows:
+        row["accuracy"], row["loss"] = 0.4 + row["iteration"] / 100, 2 / row["iteration"]
+    upper, lower = training_chart(rows).axes
+    for axes, key, unit in ((upper, "accuracy", 100), (lower, "loss", 1)):
+        batches, smooth, validation = axes.lines
+        np.testing.assert_allclose(batches.get_xydata(), [(row["iteration"], unit * row[key]) for row in rows])
+        measured = [(row["iteration"], unit * row[f"validation_{key}"]) for row in rows[9::10]]
+        np.testing.assert_allclose(validation.get_xydata(), measured)
+        assert list(smooth.get_xdata()) == list(range(1, 41))
+        assert batches.get_color() == smooth.get_color() != validation.get_color()
+        assert axes.get_xlim() == (0.5, 40.5)
+    assert upper.get_yticks().tolist() == [0, 20, 40, 60, 80, 100, *upper.get_yticks()[6:]]
+    assert upper.get_ylim() == (0, 103) and upper.get_ylabel() == "Accuracy (%)" and lower.get_ylabel() == "Loss"
+    assert lower.get_xlabel() == "Iteration"
+    legend = [text.get_text() for text in upper.get_legend().get_texts()]
+    assert legend == ["training, each mini-batch", "training, smoothed", "validation"]
+    handles = upper.get_legend().legend_handles
+    assert [handle.get_color() for handle in handles] == [line.get_color() for line in upper.lines]
 
 
-def test_a_constant_accuracy_lies_where_the_axis_says(tmp_path):
-    training_chart(history(50, accuracy=0.5), tmp_path / "half.png")
-    image = pixels(tmp_path / "half.png")
-    grid = rows_of_line(near(image, GRID, 6))
-    grid = grid[np.diff(grid, prepend=-9) > 3][:5]  # the upper panel's lines at 100, 80, 60, 40 and 20 %
-    assert np.ptp(np.diff(grid)) <= 2
-    line = rows_of_line(near(image, BLUE)).mean()
-    assert line == pytest.approx((grid[2] + grid[3]) / 2, abs=1.5)
+def test_the_smoothed_line_is_a_mean_of_the_past_that_fades():
+    rows = history(90)
+    for row in rows:
+        row["accuracy"] = float(row["iteration"] > 45)
+    smooth = training_chart(rows).axes[0].lines[1].get_ydata()
+    weights = (2 / 3) ** np.arange(90)  # an iteration's weight falls to 1 − 1/3 with each later one: 90 / 30 = 3
+    wanted = [100 * weights[: max(i - 44, 0)].sum() / weights[: i + 1].sum() for i in range(90)]
+    np.testing.assert_allclose(smooth, wanted)
 
 
-@pytest.mark.parametrize(("key", "colour"), [("accuracy", BLUE), ("loss", ORANGE)])
-def test_equal_steps_of_the_data_are_equal_steps_of_the_picture(tmp_path, key, colour):
-    heights = []
-    for value in (0.2, 0.5, 0.8):
-        rows = history(50)
-        for row in rows:
-            row[key] = value
-        rows[0]["validation_loss"] = 1.0  # one axis for the three pictures
-        training_chart(rows, tmp_path / "chart.png")
-        heights.append(rows_of_line(near(pixels(tmp_path / "chart.png"), colour)).mean())
-    assert heights[0] > heights[1] > heights[2]
-    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=1.5)
-    assert heights[0] - heights[2] > 100
+def test_the_last_values_stand_beside_the_panels():
+    upper, lower = training_chart(history(30, accuracy=0.5, loss=0.8, validate_every=10)).axes
+    assert "50.0 %" in texts(upper) and "45.0 %" in texts(upper)
+    assert "0.8" in texts(lower) and "0.88" in texts(lower)
+    for axes in (upper, lower):  # close together they are moved apart, by more than a line of text
+        low, high = sorted(text.xy[1] for text in axes.texts if text.xy[0] == 1)
+        height = axes.bbox.height / axes.figure.dpi * 72
+        assert (high - low) * height >= 10
 
 
-def test_iterations_run_from_left_to_right(tmp_path):
-    rows = history(100)
-    for row in rows[50:]:
-        row["accuracy"] = 0.2
-    training_chart(rows, tmp_path / "chart.png")
-    mask = near(pixels(tmp_path / "chart.png"), BLUE)[:400]  # the upper panel
-    panel = np.flatnonzero(mask.any(axis=0))
-    heights = np.array([np.flatnonzero(mask[:, x]).mean() for x in range(100, 1040)])
-    assert heights[:460].max() < heights[-1] - 100  # the fall begins in the middle, not before
-    assert panel.min() < 110
+def test_epochs_are_banded_and_numbered():
+    upper, lower = training_chart(history(40, per_epoch=10)).axes
+    for axes in (upper, lower):
+        bands = [(patch.get_extents().x0, patch.get_extents().x1) for patch in axes.patches]
+        wanted = [(axes.transData.transform((x, 0))[0] for x in span) for span in ((10.5, 20.5), (30.5, 40.5))]
+        np.testing.assert_allclose(bands, [tuple(span) for span in wanted])
+    (above,) = upper.child_axes
+    assert [label.get_text() for label in above.get_xticklabels()] == ["1", "2", "3", "4"]
+    np.testing.assert_allclose(above.get_xticks(), [5.5, 15.5, 25.5, 35.5])
+    (above,) = training_chart(history(1000, per_epoch=10)).axes[0].child_axes  # 100 epochs: every fifth number
+    assert [label.get_text() for label in above.get_xticklabels()][:3] == ["5", "10", "15"]
 
 
-def test_values_that_are_not_finite_are_left_out(tmp_path):
-    rows = history(30)
+def test_values_that_are_not_finite_are_left_out_and_extreme_ones_do_not_flatten_the_rest():
+    rows = history(90)
     rows[3]["loss"], rows[4]["loss"], rows[5]["loss"] = float("nan"), float("inf"), 1e30
-    training_chart(rows, tmp_path / "chart.png")
-    line = rows_of_line(near(pixels(tmp_path / "chart.png"), BLUE))
-    assert len(line)
+    lower = training_chart(rows).axes[1]
+    assert list(lower.lines[0].get_xdata()) == [i for i in range(1, 91) if i not in (4, 5)]
+    assert np.isfinite(lower.lines[1].get_ydata()).all()
+    assert lower.get_ylim() == (0, pytest.approx(0.8 * 1.03))
 
 
 @pytest.mark.parametrize(
@@ -99,10 +115,9 @@ def test_values_that_are_not_finite_are_left_out(tmp_path):
     ids=["one", "one validated", "2000", "300 epochs", "no loss", "all nan", "starts late"],
 )
 def test_extreme_histories_are_drawn(tmp_path, rows):
-    training_chart(rows, tmp_path / "chart.png")
-    with Image.open(tmp_path / "chart.png") as image:
-        assert image.size[0] == 1200
-        assert len(set(image.convert("L").tobytes())) > 10
+    figure = training_chart(rows, tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert figure.axes[0].get_xlim() == (rows[0]["iteration"] - 0.5, rows[-1]["iteration"] + 0.5)
 
 
 def test_an_empty_history_is_an_error(tmp_path):
@@ -110,54 +125,65 @@ def test_an_empty_history_is_an_error(tmp_path):
         training_chart([], tmp_path / "chart.png")
 
 
-def blocks(mask, smallest=2000):
-    """Bounding boxes of the large areas of a mask, from top to bottom and left to right."""
-    areas, count = label(mask)
-    found = find_objects(areas)
-    big = [found[i] for i in range(count) if (areas[found[i]] == i + 1).sum() > smallest]
-    return sorted(big, key=lambda box: (box[0].start // 20, box[1].start))
+# ----------------------------------------------------------------------------------------- confusion matrix
 
 
-def test_confusion_cells_are_green_on_the_diagonal_and_red_elsewhere(tmp_path):
-    confusion_chart([[22, 1, 0], [0, 244, 18], [3, 23, 757]], ["COVID-19", "Normal", "Pneumonia"], tmp_path / "c.png")
-    image = pixels(tmp_path / "c.png")
-    greener, redder = image[..., 1] - image[..., 0] > 2, image[..., 0] - image[..., 1] > 2
-    green, red = blocks(greener), blocks(redder)
-    assert len(green) == 3 and len(red) == 6
-    for first, second in itertools.pairwise(green):
-        assert second[0].start > first[0].start and second[1].start > first[1].start
-
-    def shade(box):
-        return image[box[0].start + 8, box[1].start + 8].sum()
-
-    # Deeper is a larger share of the column: 3 of 25 and 23 of 268 (bottom row), 1 of 268 and 0 of 775 (top row).
-    assert shade(red[4]) < shade(red[5]) < shade(red[0]) < shade(red[1])
+def cells(axes, k):
+    """The two lines of each of the (k + 1)² cells, by (row, column)."""
+    found = {}
+    for text in axes.texts:
+        x, y = text.get_position()
+        if text.get_text() not in ("Precision", "Accuracy"):
+            found.setdefault((round(y), round(x)), []).append(text.get_text())
+    assert len(found) == (k + 1) ** 2
+    return found
 
 
-def test_zero_over_zero_is_a_dash(tmp_path):
-    confusion_chart([[22, 0], [7, 0]], ["here", "never seen"], tmp_path / "c.png")
-    image = pixels(tmp_path / "c.png")
-    heights = {}
-    for name, colour in (("share", GREEN), ("complement", RED)):
-        ink = near(image, colour, 40)
-        bottom = np.flatnonzero(ink.any(axis=1)).max()
-        line = ink[bottom - 12 : bottom + 1]  # the bottom margin's last line of this colour: three entries
-        areas, _ = label(np.convolve(line.any(axis=0), np.ones(25), "same") > 0)
-        entries = [line[:, span[0]] for span in find_objects(areas)]
-        heights[name] = [np.ptp(np.flatnonzero(entry.any(axis=1))) + 1 for entry in entries]
-    for first, empty, corner in heights.values():
-        assert empty <= 3 < 8 < first and corner > 8
+def test_the_papers_confusion_matrix():
+    (axes,) = confusion_chart(FIGURE_3, NAMES).axes
+    found = cells(axes, 3)
+    for row, column in np.ndindex(3, 3):
+        assert found[row, column] == [f"{FIGURE_3[row][column]:,}", f"{100 * FIGURE_3[row][column] / 1068:.1f} %"]
+    assert [found[row, 3] for row in range(3)] == [["95.7 %", "4.3 %"], ["93.1 %", "6.9 %"], ["96.7 %", "3.3 %"]]
+    assert [found[3, column] for column in range(3)] == [["88.0 %", "12.0 %"], ["91.0 %", "9.0 %"], ["97.7 %", "2.3 %"]]
+    assert found[3, 3] == ["95.8 %", "4.2 %"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*NAMES, "Sensitivity"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [*NAMES, ""]
+    low, high = axes.get_ylim()
+    assert low > high  # the first row is the upper one
+    titles = [text.get_text() for text in axes.figure.texts]
+    assert "Target class (what is so)" in titles and "Output class (what the network says)" in titles
+
+
+def test_cells_are_blue_on_the_diagonal_and_orange_elsewhere_and_deeper_for_a_larger_share_of_the_class():
+    (axes,) = confusion_chart(FIGURE_3, NAMES).axes
+    colours = np.asarray(axes.images[0].get_array())
+    assert colours.shape == (4, 4, 3)
+    for row, column in np.ndindex(3, 3):
+        right, wrong = (np.subtract(1, to_rgb(colour)) for colour in COLOURS[:2])
+        tint = 1 - colours[row, column]  # in the direction of its colour, from white
+        along = right if row == column else wrong
+        assert tint @ along == pytest.approx(np.linalg.norm(tint) * np.linalg.norm(along))
+    # 3 of 25, 23 of 268, 18 of 775, 1 of 268 and 0 of 25
+    depth = [np.linalg.norm(1 - colours[cell]) for cell in ((2, 0), (2, 1), (1, 2), (0, 1), (1, 0))]
+    assert all(deeper > paler for deeper, paler in itertools.pairwise(depth))
+
+
+def test_zero_over_zero_is_a_dash():
+    found = cells(confusion_chart([[22, 0], [7, 0]], ["here", "never seen"]).axes[0], 2)
+    assert found[2, 1] == ["–", "–"] and found[2, 0] == ["75.9 %", "24.1 %"] and found[1, 2] == ["0.0 %", "100.0 %"]
+    assert cells(confusion_chart([[0]], ["only"]).axes[0], 1)[0, 0] == ["0", "–"]
 
 
 @pytest.mark.parametrize("classes", range(1, 11))
-def test_any_number_of_classes_and_long_names_stay_on_the_picture(tmp_path, classes):
+def test_any_number_of_classes_and_long_names_stay_on_the_picture(classes):
     rng = np.random.default_rng(classes)
     names = [f"a rather long name for class number {k} of_many" for k in range(classes - 1)] + ["W" * 60]
-    confusion_chart(rng.integers(0, 100_000, (classes, classes)), names, tmp_path / "c.png")
-    image = pixels(tmp_path / "c.png")
-    border = np.concatenate([image[:3].ravel(), image[-3:].ravel(), image[:, :3].ravel(), image[:, -3:].ravel()])
-    assert image.shape[1] == 1200
-    assert (border == 255).all()
+    figure = confusion_chart(rng.integers(0, 100_000, (classes, classes)), names)
+    box, whole = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole[0] and box.y1 <= whole[1]
+    labels = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()[:-1]]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(labels))
 
 
 def test_confusion_must_match_the_names(tmp_path):

@@ -1,120 +1,126 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from covid.evaluation.curves import Curve
-from covid.figures.charts import confusion_chart
-from covid.figures.curve_charts import (
-    COLOURS,
-    LEFT,
-    SIDE,
-    TOP,
-    Row,
-    interval_chart,
-    precision_recall_chart,
-    reliability_chart,
-    roc_chart,
-)
-
-
-def pixels(path):
-    return np.asarray(Image.open(path)).astype(int)
-
-
-def near(image, colour, tolerance=25):
-    return np.abs(image - np.array(colour)).max(axis=-1) <= tolerance
-
-
-def at(image, x, y, colour):
-    """Whether the colour is at the place (x, y) of the square panel, give or take two pixels."""
-    column, row = round(LEFT + x * SIDE), round(TOP + (1 - y) * SIDE)
-    return near(image[row - 2 : row + 3, column - 2 : column + 3], colour).any()
+from covid.figures.curve_charts import Row, interval_chart, precision_recall_chart, reliability_chart, roc_chart
 
 
 def curve(name, x, y, area=0.9, interval=(0.8, 0.95)):
     return Curve(name, np.array(x, dtype=float), np.array(y, dtype=float), area, interval)
 
 
-def test_roc_curves_lie_where_their_rates_say(tmp_path):
-    curves = [curve("first", [0, 0.25, 1], [0, 0.75, 1]), curve("second", [0, 0.5, 1], [0, 0.1, 1])]
-    roc_chart(curves, tmp_path / "roc.png")
-    image = pixels(tmp_path / "roc.png")
-    assert image.shape[1] == 1200
-    for x, y in ((0.05, 0.15), (0.25, 0.75), (0.625, 0.875)):
-        assert at(image, x, y, COLOURS[0]) and not at(image, y, x, COLOURS[0])
-    dashed = [at(image, x, 0.2 * x, COLOURS[1]) for x in np.linspace(0.02, 0.48, 100)]
-    assert 0.4 < np.mean(dashed) < 0.8 and not at(image, 0.1, 0.5, COLOURS[1])
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
 
 
-def test_precision_falls_in_steps(tmp_path):
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_roc_curves_are_their_rates():
+    curves = [curve("first", [0, 0.25, 1], [0, 0.75, 1]), curve("second", [0, 0.5, 1], [0, 0.1, 1], 0.345, None)]
+    (axes,) = roc_chart(curves).axes
+    guessing, *lines = axes.lines
+    assert guessing.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert [line.get_xydata().tolist() for line in lines] == [
+        [[0, 0], [0.25, 0.75], [1, 1]],
+        [[0, 0], [0.5, 0.1], [1, 1]],
+    ]
+    assert lines[0].get_color() != lines[1].get_color() and lines[0].get_linestyle() != lines[1].get_linestyle()
+    assert legend(axes) == ["first\n0.900  (0.800 to 0.950)", "second\n0.345"]
+    assert [handle.get_color() for handle in axes.get_legend().legend_handles] == [line.get_color() for line in lines]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 1), (0, 1))
+    assert axes.get_xlabel() == "False positive rate (1 − specificity)"
+    assert axes.get_ylabel() == "True positive rate (sensitivity)"
+    panel = axes.get_window_extent()
+    assert panel.width == pytest.approx(panel.height)  # a diagonal is one
+
+
+def drawn(line):
+    """The corners of a line that is drawn in steps, as it appears on the picture."""
+    corners = line.get_path()
+    return corners.vertices.tolist()
+
+
+def test_precision_falls_in_steps():
     # The second point gains no recall: average precision does not count it, and it is not drawn.
-    curves = [curve("one", [0.5, 0.5, 1], [1, 0.3, 0.6]), curve("dashed, level", [0.5, 0.7, 1], [0.2, 0.2, 0.2])]
-    precision_recall_chart(curves, tmp_path / "pr.png")
-    image = pixels(tmp_path / "pr.png")
-    assert at(image, 0.25, 1, COLOURS[0]) and at(image, 0.5, 0.8, COLOURS[0]) and at(image, 0.75, 0.6, COLOURS[0])
-    assert any(at(image, x, 0.2, COLOURS[1]) for x in np.linspace(0.8, 0.9, 20))
-    assert not at(image, 0.75, 0.8, COLOURS[0]) and not at(image, 0.5, 0.4, COLOURS[0])
+    (axes,) = precision_recall_chart([curve("one", [0.5, 0.5, 1], [1, 0.3, 0.6])]).axes
+    guessing, line = axes.lines
+    assert guessing.get_xydata().tolist() == [[0, 0.6], [1, 0.6]]  # the share of the class, on which recall 1 ends
+    assert drawn(line) == [[0, 1], [0, 1], [0.5, 1], [0.5, 0.6], [1, 0.6]]
+    assert "pale: the class's share of the images" in texts(axes)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Recall (sensitivity)", "Precision")
 
 
-def test_guessing_is_marked_at_the_share_of_the_class(tmp_path):
-    precision_recall_chart([curve("one", [0.5, 1], [1, 0.3])], tmp_path / "pr.png")
-    image = pixels(tmp_path / "pr.png")
-    row = image[round(TOP + 0.7 * SIDE) - 1 : round(TOP + 0.7 * SIDE) + 2, LEFT + 20 : LEFT + SIDE // 2 - 20]
-    bluish = row[..., 2] - row[..., 0] > 60
-    assert bluish.any(axis=0).all()
+def test_the_area_under_the_steps_is_average_precision():
+    from covid.evaluation.curves import average_precision, precision_recall_curve
+
+    rng = np.random.default_rng(0)
+    targets, scores = rng.random(60) < 0.4, rng.integers(0, 12, 60) / 12
+    precision, recall, _ = precision_recall_curve(targets, scores)
+    line = precision_recall_chart([curve("one", recall, precision)]).axes[0].lines[-1]
+    x, y = np.array(drawn(line)).T
+    assert (np.diff(x) * y[1:]).sum() == pytest.approx(average_precision(targets, scores))
 
 
 def bins(*filled):
     empty = {"count": 0, "confidence": None, "accuracy": None, "accuracy_interval": None}
     rows = [dict(empty, low=i / 5, high=(i + 1) / 5) for i in range(5)]
-    for i, confidence, accuracy, low, high in filled:
-        rows[i].update(count=7, confidence=confidence, accuracy=accuracy, accuracy_interval=[low, high])
+    for i, count, confidence, accuracy, low, high in filled:
+        rows[i].update(count=count, confidence=confidence, accuracy=accuracy, accuracy_interval=[low, high])
     return rows
 
 
-def test_bins_and_their_whiskers_lie_where_they_should(tmp_path):
-    before, after = bins((2, 0.5, 0.3, 0.1, 0.6), (4, 0.9, 0.8, 0.7, 0.85)), bins((3, 0.7, 0.65, 0.5, 0.8))
-    reliability_chart({"before": before, "after": after}, tmp_path / "reliability.png")
-    image = pixels(tmp_path / "reliability.png")
-    assert at(image, 0.5, 0.3, COLOURS[0]) and at(image, 0.9, 0.8, COLOURS[0])
-    assert not at(image, 0.7, 0.55, COLOURS[0])  # no line joins the bins
-    column = image[TOP + 5 : TOP + SIDE - 5, round(LEFT + 0.5 * SIDE)]
-    whisker = np.flatnonzero(column[:, 2] - column[:, 0] > 60) + TOP + 5
-    assert whisker.min() == pytest.approx(TOP + 0.4 * SIDE, abs=2)
-    assert whisker.max() == pytest.approx(TOP + 0.9 * SIDE, abs=2)
-    diamond = near(image[:, LEFT : LEFT + SIDE], COLOURS[1], 60)[TOP : TOP + SIDE]
-    rows, columns = np.nonzero(diamond)
-    assert columns.mean() == pytest.approx(0.7 * SIDE, abs=2) and rows.mean() == pytest.approx(0.35 * SIDE, abs=2)
+def test_bins_their_whiskers_and_their_counts():
+    before, after = bins((2, 7, 0.5, 0.3, 0.1, 0.6), (4, 9, 0.9, 0.8, 0.7, 0.85)), bins((3, 4, 0.7, 0.65, 0.5, 0.8))
+    axes, counts = reliability_chart({"before": before, "after": after}).axes
+    assert axes.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
+    for container, points, ends in zip(
+        axes.containers,
+        ([[0.5, 0.3], [0.9, 0.8]], [[0.7, 0.65]]),
+        ([[0.1, 0.6], [0.7, 0.85]], [[0.5, 0.8]]),
+        strict=True,
+    ):
+        line, _, (whiskers,) = container
+        assert line.get_xydata().tolist() == points
+        assert line.get_linestyle() == "None"  # no line joins the bins
+        for segment, (x, _), (low, high) in zip(whiskers.get_segments(), points, ends, strict=True):
+            np.testing.assert_allclose(segment, [[x, low], [x, high]])
+    assert legend(axes) == ["before", "after"]
+    heights = [[bar.get_height() for bar in container] for container in counts.containers]
+    assert heights == [[0, 0, 7, 0, 9], [0, 0, 0, 4, 0]]
+    middles = [np.mean([bars[i].get_x() + bars[i].get_width() / 2 for bars in counts.containers]) for i in range(5)]
+    np.testing.assert_allclose(middles, [0.1, 0.3, 0.5, 0.7, 0.9])  # both tables' bars share the bin
+    assert counts.get_xlim() == axes.get_xlim() == (0, 1) and counts.get_xlabel().startswith("Confidence")
+    alone = reliability_chart({"before": before}).axes[1]
+    assert [text for text in texts(alone) if text] == ["7", "9"]
 
 
-def test_intervals_and_references_share_one_axis(tmp_path):
+def test_a_table_without_images_is_drawn():
+    assert reliability_chart({"nothing": bins()}).axes[0].containers[0][0].get_xydata().shape == (0, 2)
+    assert reliability_chart({}).axes[1].containers == []
+
+
+def test_intervals_and_references_share_one_axis():
     rows = [Row("a", 0.80, 0.70, 0.90, 0.75), Row("b", 0.90, 0.85, 0.95), Row("c", 0.75, None, None, 0.80)]
-    interval_chart(rows, tmp_path / "intervals.png", title="Ours beside the paper's")
-    image = pixels(tmp_path / "intervals.png")[:, 320:860]
-    blue, orange = near(image, COLOURS[0]), near(image, COLOURS[1], 60)
-    middles = [117, 161, 205]
-    whiskers = [np.flatnonzero(blue[y]) for y in middles]
-    pixel = (whiskers[0].max() - whiskers[0].min()) / 0.2  # a row from 70 to 90 %
+    figure = interval_chart(rows, title="Ours beside the paper's")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    low, high = axes.get_ylim()
+    assert low > high  # the first row is the upper one
+    points = [container[0].get_xydata().tolist() for container in axes.containers]
+    np.testing.assert_allclose(np.concatenate(points), [[80, 0], [90, 1], [75, 2]])
+    segments = [bars.get_segments()[0].tolist() for container in axes.containers for bars in container[2]]
+    np.testing.assert_allclose(segments, [[[70, 0], [90, 0]], [[85, 1], [95, 1]]])
+    references = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "D"]
+    assert references[:2] == [[[75, 0]], [[80, 2]]]  # the third is the legend's
+    assert {"80.0  (70.0 to 90.0)", "90.0  (85.0 to 95.0)", "75.0", "80.0", "this run", "paper"} <= set(texts(axes))
+    assert figure.texts[0].get_text() == "Ours beside the paper's" and axes.get_xlabel() == "%"
 
-    def across(share):
-        return whiskers[0].min() + (share - 0.7) * pixel
 
-    assert pixel > 1000
-    assert whiskers[1].min() == pytest.approx(across(0.85), abs=3)
-    assert whiskers[1].max() == pytest.approx(across(0.95), abs=3)
-    dots = [np.flatnonzero(blue[y - 5]) for y in middles]  # between the whisker and the top of the dot
-    for dot, (value, low, high) in zip(dots, [row[1:4] for row in rows], strict=True):
-        ends = [] if low is None else [across(low), across(high)]
-        assert min(abs(dot - across(value))) < 4
-        assert all(min(abs(x - place) for place in (across(value), *ends)) < 6 for x in dot)
-    for y, reference in zip(middles, (0.75, None, 0.80), strict=True):
-        columns = np.flatnonzero(orange[y - 9 : y + 10].any(axis=0))
-        if reference is None:
-            assert not len(columns)
-        else:
-            assert (columns.min() + columns.max()) / 2 == pytest.approx(across(reference), abs=2)
+def test_without_references_their_column_is_left_out():
+    (axes,) = interval_chart([Row("a", None, None, None)], title="").axes
+    assert set(texts(axes)) == {"undefined", "this run"}
 
 
 @pytest.mark.parametrize(
@@ -127,33 +133,25 @@ def test_intervals_and_references_share_one_axis(tmp_path):
     ],
     ids=["all right", "nothing", "negative", "many"],
 )
-def test_extreme_figures_are_drawn_inside_the_picture(tmp_path, rows):
-    interval_chart(rows, tmp_path / "c.png", title="Figures", value_name="a run's long name", reference_name="x" * 40)
-    assert_white_border(pixels(tmp_path / "c.png"))
+def test_extreme_figures_are_drawn_inside_the_picture(rows):
+    inside(interval_chart(rows, title="Figures", value_name="a run's long name", reference_name="x" * 40))
 
 
-def assert_white_border(image):
-    border = np.concatenate([image[:3].ravel(), image[-3:].ravel(), image[:, :3].ravel(), image[:, -3:].ravel()])
-    assert (border == 255).all()
+def inside(figure):
+    box, whole = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole[0] and box.y1 <= whole[1]
 
 
 @pytest.mark.parametrize("chart", [roc_chart, precision_recall_chart])
-def test_undefined_curves_and_many_long_names_stay_on_the_picture(tmp_path, chart):
+def test_undefined_curves_and_many_long_names_stay_on_the_picture(chart):
     undefined = curve("never seen", [np.nan, np.nan], [0, 1], None, None)
-    many = [curve(f"{i} " + "W" * 60, [0, i / 10, 1], [1, 0.5, 0.2]) for i in range(9)]
-    chart([undefined, *many], tmp_path / "c.png")
-    assert_white_border(pixels(tmp_path / "c.png"))
-    chart([], tmp_path / "c.png")
-    empty = pixels(tmp_path / "c.png")
-    chart([undefined], tmp_path / "c.png")
-    assert (pixels(tmp_path / "c.png")[:, : LEFT + SIDE] == empty[:, : LEFT + SIDE]).all()
-
-
-def test_a_chart_goes_into_a_file_or_into_memory(tmp_path):
-    memory = io.BytesIO()
-    for target in (memory, tmp_path / "file.png", str(tmp_path / "name.png")):
-        confusion_chart([[2, 0], [1, 3]], ["a", "b"], target)
-    assert memory.getvalue() == (tmp_path / "file.png").read_bytes() == (tmp_path / "name.png").read_bytes()
+    many = [curve(f"{i} " + "W" * 60, [0, i / 20, 1], [1, 0.5, 0.2]) for i in range(16)]
+    figure = chart([undefined, *many])
+    inside(figure)
+    assert legend(figure.axes[0])[0] == "never seen\nundefined"
+    inside(chart([]))
+    line = chart([undefined]).axes[0].lines[-1]
+    assert not np.isfinite(line.get_xydata()).all(axis=1).any()
 
 
 def test_no_rows_are_an_error(tmp_path):

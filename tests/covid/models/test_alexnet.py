@@ -69,7 +69,7 @@ LEARNED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 @pytest.fixture(scope="module")
 def nets():
-    """A network of each variant for five classes and films of 99×99 pixels, which the tests fill with other weights."""
+    """A network of each variant for five classes and images of 99×99 pixels; the tests give them other weights."""
     return {variant: alexnet(classes=5, size=99, variant=variant) for variant in LAYERS}
 
 

@@ -10,18 +10,18 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from covid import pipeline
 from covid.audit.audit_run import audit_run
 from covid.config import preset
 from covid.data.phantom import write_phantoms
 from covid.errors import DataError
 from covid.models.paper import paper_network
 from covid.report.collection import collection
-from covid.report.content import content, read_history
+from covid.report.content import content
 from covid.report.document import Bullets, Links, Report, Section, Table
 from covid.report.files import write, write_collection
 from covid.report.render import markdown_table, to_html, to_markdown
 from covid.report.settings import configuration, table_1
-from covid.runs import train
 from covid.runs.predictions import Predictions
 from covid.runs.run import Run, write_json
 
@@ -39,30 +39,30 @@ def experiments(cache, tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiments")
     drawn, data = folder / "drawn", folder / "data"
     write_phantoms(drawn, 24, 0, 64)
-    films = {path.name: sorted(path.iterdir()) for path in drawn.iterdir() if path.is_dir()}
-    images = data / "covid-chestxray-dataset/images"
-    images.mkdir(parents=True)
-    with (images.parent / "metadata.csv").open("w", newline="") as file:
+    images = {path.name: sorted(path.iterdir()) for path in drawn.iterdir() if path.is_dir()}
+    cohen = data / "covid-chestxray-dataset/images"
+    cohen.mkdir(parents=True)
+    with (cohen.parent / "metadata.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["patientid", "finding", "view", "filename", "license"])
-        for i, path in enumerate(films["COVID-19"]):
-            shutil.copy(path, images / f"{i:02}.png")
+        for i, path in enumerate(images["COVID-19"]):
+            shutil.copy(path, cohen / f"{i:02}.png")
             rows.writerow([i // 2, "COVID-19", "PA", f"{i:02}.png", "CC BY"])
     for label, name in (("Normal", "IM-{:04}-{:04}.png"), ("Pneumonia", "person{}_virus_{}.png")):
-        for i, path in enumerate(films[label]):
+        for i, path in enumerate(images[label]):
             target = data / "chest_xray" / ("test" if i >= 20 else "train") / label.upper() / name.format(i // 2, i)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
     for split in ("paper", "patient"):
         config = preset("paper", data=str(data), split=split, size=64, epochs=1, batch_size=16)
-        train.start(config, folder / split / "seed-0", cache)
+        pipeline.start(config, folder / split / "seed-0", cache)
     return folder
 
 
 @pytest.fixture(scope="module")
 def phantom_run(cache, tmp_path_factory):
     config = preset("phantom", size=64, phantoms=24, batch_size=16, epochs=2, seed=3)
-    run = train.start(config, tmp_path_factory.mktemp("runs") / "first", cache)
+    run = pipeline.start(config, tmp_path_factory.mktemp("runs") / "first", cache)
     write(run, cache)
     return run
 
@@ -120,7 +120,7 @@ def test_the_numbers_are_those_of_the_metrics_in_every_format(phantom_run):
     assert report["data"]["metrics"] == metrics
     assert report["data"]["environment"]["training_seconds"] > 0
     right, n = int(np.trace(metrics["confusion"])), int(np.sum(metrics["confusion"]))
-    headline = f"It is right in {100 * right / n:.1f} % of the {n} test films"
+    headline = f"It classifies {100 * right / n:.1f} % of the {n} test images correctly"
     text = " ".join(Page((phantom_run.folder / "report.html").read_text()).texts)
     markdown = (phantom_run.folder / "report.md").read_text()
     for written in (text, markdown, json.dumps(report, ensure_ascii=False)):
@@ -140,7 +140,7 @@ def test_the_numbers_are_those_of_the_metrics_in_every_format(phantom_run):
 def test_phantoms_are_compared_with_nothing(phantom_run, cache):
     report = content(phantom_run, cache)
     assert {one["verdict"] for one in report.data["against_paper"]} == {"not comparable"}
-    assert "because these films are phantoms." in to_markdown(report)
+    assert "because these images are phantoms." in to_markdown(report)
     assert "against-paper" not in [figure.name for figure in report.figures()]
 
 
@@ -172,10 +172,10 @@ def test_a_run_on_the_papers_split_stands_beside_the_paper(experiments, cache):
     assert {"samples", "confusion-paper", "against-paper"} <= figures.keys()
     assert "(licence CC BY)" in figures["samples"].caption
     text = to_markdown(report)
-    assert "They are the test films themselves." in text
+    assert "They are the test images themselves." in text
     assert "| Kermany, train folder | " in text and "Kermany, test folder" not in text
     test = run.predictions().of("test")
-    patients = {film.patient for film in run.films() if film.split == "train"}
+    patients = {image.patient for image in run.images() if image.split == "train"}
     known = sum(patient in patients for patient in test.patients)
     assert f"| patient also trained on | {known} | " in text
 
@@ -198,7 +198,7 @@ def test_what_is_missing_is_named_and_does_not_fail(experiments, cache, tmp_path
         content(run, cache)
     run.history_file.write_text("epoch\n")
     with pytest.raises(DataError, match=r"history\.csv cannot be read"):
-        read_history(run.history_file)
+        run.history()
 
 
 def test_an_audit_that_was_made_is_in_the_report(experiments, cache, tmp_path):
@@ -210,9 +210,9 @@ def test_an_audit_that_was_made_is_in_the_report(experiments, cache, tmp_path):
     section = next(section for section in report.sections if section.heading == "Audit")
     assert Bullets(tuple(audit["verdict"])) in section.parts
     found = next(part for part in section.parts if isinstance(part, Table))
-    assert len(found.rows) == len(audit["conditions"]) + len(audit["floor"])
+    assert len(found.rows) == len(audit["conditions"]) + len(audit["shortcut_baseline"])
     assert found.rows[0][1] == f"{100 * audit['conditions'][0]['accuracy']:.1f}"
-    assert {"audit", "audit-coverings"} <= {figure.name for figure in report.figures()}
+    assert {"audit", "audit-occlusions"} <= {figure.name for figure in report.figures()}
 
 
 def test_table_1_is_the_papers():
@@ -234,12 +234,12 @@ def test_the_collection_compares_what_was_run_and_names_what_was_not(experiments
     report = collection(experiments)
     text = to_markdown(report)
     Page(to_html(report))
-    for name in ("pre", "strong", "alexnet"):
+    for name in ("pre", "pooled", "alexnet"):
         assert f"| {name} (not run) |" in text
-    assert "the experiment alexnet was not run" in text and "the experiment strong and patient" not in text
+    assert "the experiment alexnet was not run" in text and "the experiment pooled and patient" not in text
     accuracy = Run(experiments / "paper/seed-0").metrics()["accuracy"]
     assert report.data["experiments"]["paper"]["accuracy"]["values"] == [accuracy]
-    assert f"(paper): {100 * accuracy:.1f} % right in one run" in text
+    assert f"(paper): {100 * accuracy:.1f} % accuracy in one run" in text
     assert "| paper split, after the last epoch | " + f"{100 * accuracy:.1f} |" in text
     high = Run(experiments / "paper/seed-0").metrics()["accuracy_interval"][1]
     assert (
@@ -253,16 +253,16 @@ def test_the_collection_compares_what_was_run_and_names_what_was_not(experiments
     json.loads((experiments / "report.json").read_text())
 
 
-def test_two_experiments_on_the_same_films_are_compared_film_by_film(experiments, tmp_path):
-    for name in ("patient", "strong"):
+def test_two_experiments_on_the_same_images_are_compared_image_by_image(experiments, tmp_path):
+    for name in ("patient", "pooled"):
         shutil.copytree(experiments / "patient/seed-0", tmp_path / name / "seed-0")
-    test = Run(tmp_path / "strong/seed-0").predictions()
+    test = Run(tmp_path / "pooled/seed-0").predictions()
     better = Predictions(
         test.classes, test.paths, test.patients, test.sources, test.splits, test.targets, np.eye(3)[test.targets]
     )
-    better.write(tmp_path / "strong/seed-0/predictions.csv")
+    better.write(tmp_path / "pooled/seed-0/predictions.csv")
     report = collection(tmp_path)
-    result = report.data["comparisons"]["strong and patient"]
+    result = report.data["comparisons"]["pooled and patient"]
     of_test = test.of("test")
     assert result["mcnemar"]["only_a"] == (of_test.outputs != of_test.targets).sum() and result["a"]["accuracy"] == 1
     assert "McNemar's exact test gives p" in to_markdown(report)
@@ -278,7 +278,7 @@ def test_a_folder_without_experiments_is_refused(tmp_path):
 
 def test_text_from_files_cannot_break_the_page_or_the_tables():
     nasty = '<script>alert("x")</script> | *a* [b](c)'
-    found = Table(nasty, (nasty, "films"), ((nasty, "1"),))
+    found = Table(nasty, (nasty, "images"), ((nasty, "1"),))
     report = Report(nasty, (Section(nasty, (nasty, Bullets((nasty,)), Links(((nasty, 'a"b'),)), found)),), {})
     page = Page(to_html(report))
     assert not page.all("script") and "".join(page.texts).count(nasty) == 10
@@ -289,7 +289,7 @@ def test_text_from_files_cannot_break_the_page_or_the_tables():
 def test_columns_of_numbers_stand_to_the_right():
     found = Table(
         "",
-        ("class", "share", "films", "empty"),
+        ("class", "share", "images", "empty"),
         (("a", "95.8 (94.4 to 96.8)", "1,068", ""), ("b", "−1.5 ± 0.2", "–", "")),
     )
     assert markdown_table(found).splitlines()[1] == "|:--|--:|--:|:--|"

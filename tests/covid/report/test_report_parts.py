@@ -5,7 +5,7 @@ import pytest
 
 from covid import paper
 from covid.config import preset
-from covid.data.collect import Film
+from covid.data.manifest import Radiograph
 from covid.evaluation.intervals import wilson
 from covid.report import points
 from covid.report.against_paper import Comparison, comparisons
@@ -37,13 +37,13 @@ def test_the_counts_behind_the_printed_figures_give_them():
     shares = [*paper.TABLE_3.values(), *paper.FIGURE_3_SENSITIVITY.values(), *paper.TABLE_4_PRE.values()]
     for share in [*shares, paper.ACCURACY]:
         decimals = len(share.printed.partition(".")[2])
-        assert f"{100 * share.films / share.of:.{decimals}f}" == share.printed
+        assert f"{100 * share.images / share.of:.{decimals}f}" == share.printed
     matrix = np.array(paper.FIGURE_3)
-    assert matrix.sum() == paper.ACCURACY.of == 1068 and np.trace(matrix) == paper.ACCURACY.films == 1023
-    assert [(share.films, share.of) for share in paper.TABLE_3.values()] == list(
+    assert matrix.sum() == paper.ACCURACY.of == 1068 and np.trace(matrix) == paper.ACCURACY.images == 1023
+    assert [(share.images, share.of) for share in paper.TABLE_3.values()] == list(
         zip(np.diag(matrix), matrix.sum(axis=1), strict=True)
     )
-    assert [(share.films, share.of) for share in paper.FIGURE_3_SENSITIVITY.values()] == list(
+    assert [(share.images, share.of) for share in paper.FIGURE_3_SENSITIVITY.values()] == list(
         zip(np.diag(matrix), matrix.sum(axis=0), strict=True)
     )
     assert paper.ACCURACY.interval == pytest.approx((0.944, 0.968), abs=5e-4)
@@ -61,31 +61,31 @@ def test_a_figure_is_reached_unless_it_lies_above_the_runs_interval(interval, ve
 
 def comparable(split="paper", network="paper", source="Kermany"):
     """The names of the figures that a run of 20 epochs can be compared with."""
-    config = preset("paper", data="films", split=split, network=network, classes=CLASSES)
-    films = [Film("a", "Normal", name, "p", "PA", "0", "test") for name in (source, "Cohen")]
+    config = preset("paper", data="images", split=split, network=network, classes=CLASSES)
+    images = [Radiograph("a", "Normal", name, "p", "PA", "0", "test") for name in (source, "Cohen")]
     history = [{"epoch": epoch, "validation_accuracy": 0.5} for epoch in range(1, 21)]
     of_class = {"precision": 0.5, "sensitivity": 0.5, "intervals": {"precision": (0, 1), "sensitivity": (0, 1)}}
     metrics = {"accuracy": 0.5, "accuracy_interval": (0, 1), "per_class": dict.fromkeys(CLASSES, of_class)}
     return [
         one.where + "/" + one.what.rpartition(" ")[2] if one.where == "Table 4" else one.where
-        for one in comparisons(config, films, metrics, history)
+        for one in comparisons(config, images, metrics, history)
         if one.verdict != "not comparable"
     ]
 
 
-def test_table_4_counts_the_films_that_validated():
-    films = [
-        Film("a", "Normal", source, "p", "PA", "0", split)
+def test_table_4_counts_the_images_that_validated():
+    images = [
+        Radiograph("a", "Normal", source, "p", "PA", "0", split)
         for source in ("Kermany", "Cohen")
         for split in ["validation"] * 10 + ["test"] * 50
     ]
     metrics = {"accuracy": 0.5, "accuracy_interval": (0, 1), "per_class": {}}
     history = [{"epoch": 20, "validation_accuracy": 0.5}]
-    for split, films_held_out in (("patient", 20), ("paper", 100)):
-        config = preset("paper", data="films", split=split, classes=CLASSES)
-        found = comparisons(config, films, metrics, history)
+    for split, images_held_out in (("patient", 20), ("paper", 100)):
+        config = preset("paper", data="images", split=split, classes=CLASSES)
+        found = comparisons(config, images, metrics, history)
         one = next(one for one in found if one.what.endswith("epoch 20"))
-        assert one.value == 0.5 and one.interval == wilson(films_held_out // 2, films_held_out)
+        assert one.value == 0.5 and one.interval == wilson(images_held_out // 2, images_held_out)
 
 
 def test_each_figure_is_compared_only_with_a_run_that_repeats_it():
@@ -122,9 +122,9 @@ HOLDOUT = answers(
     ]
 )
 TRAINED = [
-    Film("x/train/A/9", "sick", "Kermany", "p1", "AP", "0", "train"),
-    Film("c/images/9", "well", "Cohen", "p9", "AP", "0", "train"),
-    Film("x/train/A/2", "sick", "Kermany", "p2", "AP", "0", "test"),
+    Radiograph("x/train/A/9", "sick", "Kermany", "p1", "AP", "0", "train"),
+    Radiograph("c/images/9", "well", "Cohen", "p9", "AP", "0", "train"),
+    Radiograph("x/train/A/2", "sick", "Kermany", "p2", "AP", "0", "test"),
 ]
 BY_PATIENT = answers(
     [
@@ -143,11 +143,11 @@ HISTORY = [
 
 
 def test_accuracy_by_folder_and_by_patient_is_the_hand_counted_one():
-    assert {part.name: (part.right, part.films) for part in points.by_folder(HOLDOUT)} == {
+    assert {part.name: (part.right, part.images) for part in points.by_folder(HOLDOUT)} == {
         "Cohen": (1, 1),
         "Kermany, train folder": (2, 3),
     }
-    assert {part.name: (part.right, part.films) for part in points.by_acquaintance(HOLDOUT, TRAINED)} == {
+    assert {part.name: (part.right, part.images) for part in points.by_acquaintance(HOLDOUT, TRAINED)} == {
         "patient also trained on": (1, 1),
         "patient not trained on": (2, 3),
         "patient not trained on: sick": (1, 2),
@@ -165,10 +165,10 @@ def test_accuracy_by_folder_and_by_patient_is_the_hand_counted_one():
 
 def test_the_way_from_split_to_split_weighs_the_classes_equally():
     steps = [value for _, value in points.chain((HOLDOUT, TRAINED, HISTORY), BY_PATIENT)]
-    # Three of the hold-out's four films are sick: half of the sick and all well ones right without p1, and so on.
+    # Three of the hold-out's four images are sick: half of the sick and all well ones right without p1, and so on.
     assert steps == pytest.approx([0.9, 3 / 4, 3 / 4 * 1 / 2 + 1 / 4, 1.0, 3 / 4 * 1 / 2 + 1 / 4 * 1 / 2, 1 / 2])
 
 
-def test_a_step_without_films_of_a_class_is_unknown_not_wrong():
+def test_a_step_without_images_of_a_class_is_unknown_not_wrong():
     only_sick = HOLDOUT[HOLDOUT.targets == 0]
     assert points.standardised(only_sick, np.ones(3, dtype=bool), {"sick": 0.75, "well": 0.25}) is None

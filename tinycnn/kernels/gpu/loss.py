@@ -54,7 +54,7 @@ def cross_entropy_backward(
 
 
 def squared_error_forward(y: Array, t: Array) -> Array:
-    """Twin of `reference.squared_error_forward`. Each block sums a part in float64, and one block joins these."""
+    """Twin of `reference.squared_error_forward`. Blocks sum parts in float64, and one block then joins these."""
     xp = get_array_module(y, t)
     y, t, loss = xp.ascontiguousarray(y), xp.ascontiguousarray(t, y.dtype), xp.empty(1, y.dtype)
     parts = xp.empty(min(1024, blocks(y.size, 4 * 256)), np.float64)

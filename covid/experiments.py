@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from covid.runs import train
+from covid import pipeline
 from covid.config import Config, preset
 from covid.errors import DataError
 from covid.runs.run import Run, read_json, write_json
@@ -30,12 +30,12 @@ class Experiment:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-# The patient split of every run that is compared with another is that of seed 0, so that both see the same test films.
+# The patient split of every run that is compared with another is that of seed 0, so that both see the same test images.
 EXPERIMENTS = {
-    "pre": Experiment("The paper's pre-experiment: 123 films of each class", "paper", "pre", 1),
+    "pre": Experiment("The paper's pre-experiment: 123 images of each class", "paper", "pre", 1),
     "paper": Experiment("The paper's network on the paper's split", "paper", "paper", 5),
     "patient": Experiment("The paper's network, patients kept apart", "paper", "patient", 3, {"split_seed": 0}),
-    "strong": Experiment("A better network, patients kept apart", "strong", "patient", 2, {"split_seed": 0}),
+    "pooled": Experiment("Global average pooling, patients kept apart", "pooled", "patient", 2, {"split_seed": 0}),
     "alexnet": Experiment("AlexNet from random weights on the paper's split", "alexnet", "paper", 1),
 }
 
@@ -72,7 +72,7 @@ def run_all(runs: Sequence[Config], folder: Path, cache: Path, device: str = "cp
 def _run(config: Config, folder: Path, cache: Path, device: str) -> Run:
     run = Run(folder)
     if not run.config_file.is_file():
-        return train.start(config, folder, cache, device)
+        return pipeline.start(config, folder, cache, device)
     kept = dataclasses.replace(run.config(), classes=())
     if kept != config:
         changed = next(f.name for f in dataclasses.fields(Config) if getattr(kept, f.name) != getattr(config, f.name))
@@ -80,13 +80,16 @@ def _run(config: Config, folder: Path, cache: Path, device: str) -> Run:
     if run.metrics_file.is_file():
         print(f"already trained: {folder}")
         return run
-    return train.resume(folder, cache, device)
+    return pipeline.resume(folder, cache, device)
 
 
 def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean, standard deviation and each run's value of what several runs measured (None where nothing was counted)."""
-    summary: dict[str, Any] = {"runs": len(results), "classes": results[0]["classes"],
-                               **{name: _spread([r[name] for r in results]) for name in OVERALL}}
+    summary: dict[str, Any] = {
+        "runs": len(results),
+        "classes": results[0]["classes"],
+        **{name: _spread([r[name] for r in results]) for name in OVERALL},
+    }
     summary["per_class"] = {
         label: {name: _spread([r["per_class"][label][name] for r in results]) for name in PER_CLASS}
         for label in results[0]["classes"]
@@ -96,15 +99,19 @@ def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any]:
     counted = [value for value in values if value is not None]
-    return {"mean": statistics.fmean(counted) if counted else None,
-            "sd": statistics.stdev(counted) if len(counted) > 1 else None, "values": list(values)}
+    return {
+        "mean": statistics.fmean(counted) if counted else None,
+        "sd": statistics.stdev(counted) if len(counted) > 1 else None,
+        "values": list(values),
+    }
 
 
 def format_summary(summary: dict[str, Any]) -> str:
     """The summary as a table for the terminal, in percent: mean ± standard deviation, then each run."""
     rows = [("overall accuracy", summary["accuracy"]), ("balanced accuracy", summary["balanced_accuracy"])]
-    rows += [(f"{label} {name}", spread) for label, values in summary["per_class"].items()
-             for name, spread in values.items()]
+    rows += [
+        (f"{label} {name}", spread) for label, values in summary["per_class"].items() for name, spread in values.items()
+    ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'':{width}}  {'mean':>5} ± {'sd':>4}   each of {summary['runs']} runs"]
     for name, spread in rows:

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from covid.runs import experiments
+from covid import experiments
 from covid.cli import main
 from covid.config import Config, preset
 from covid.errors import DataError
@@ -15,17 +15,21 @@ TINY = {"size": 48, "phantoms": 15, "batch_size": 8, "epochs": 1}
 
 def test_every_experiment_names_a_preset_and_settings_that_exist():
     for name, plan in experiments.EXPERIMENTS.items():
-        runs = experiments.configs(name, "films")
+        runs = experiments.configs(name, "images")
         assert [run.seed for run in runs] == list(range(plan.seeds)) and {run.split for run in runs} == {plan.split}
-    assert {run.split_seed for run in experiments.configs("strong", "films")} == {0}  # the same test films for all
+    assert {run.split_seed for run in experiments.configs("pooled", "images")} == {0}  # the same test images for all
     with pytest.raises(DataError, match="experiment is 'best': choose one of pre, paper"):
-        experiments.configs("best", "films")
+        experiments.configs("best", "images")
 
 
 def test_summary_by_hand():
     def result(accuracy, precision):
-        return {"classes": ["sick"], "accuracy": accuracy, "balanced_accuracy": accuracy,
-                "per_class": {"sick": {"precision": precision, "sensitivity": 0.5, "specificity": 1.0}}}
+        return {
+            "classes": ["sick"],
+            "accuracy": accuracy,
+            "balanced_accuracy": accuracy,
+            "per_class": {"sick": {"precision": precision, "sensitivity": 0.5, "specificity": 1.0}},
+        }
 
     summary = experiments.summarize([result(0.9, None), result(0.7, 0.4), result(0.8, 0.6)])
     assert summary["runs"] == 3
@@ -41,8 +45,16 @@ def test_one_run_has_no_spread():
 
 
 def test_seeds_are_trained_once_and_gone_on_with(tmp_path, capsys):
-    arguments = ["train", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "runs"), "--split-seed", "7",
-                 *(f"--{name.replace('_', '-')}={value}" for name, value in TINY.items())]
+    arguments = [
+        "train",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "runs"),
+        "--split-seed",
+        "7",
+        *(f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()),
+    ]
     assert main([*arguments, "--seeds", "1"]) == 0
     first = (tmp_path / "runs/seed-0/last.safetensors").read_bytes()
     assert main([*arguments, "--seeds", "2"]) == 0
@@ -62,7 +74,7 @@ def test_seeds_are_trained_once_and_gone_on_with(tmp_path, capsys):
 
 
 def test_presets_train_what_they_say():
-    assert preset("strong").network == "strong" and preset("strong").balanced and preset("strong").augment
+    assert preset("pooled").network == "pooled" and preset("pooled").balanced and preset("pooled").augment
     assert preset("paper") == Config()
-    with pytest.raises(DataError, match="network is 'vgg': choose one of paper, strong, alexnet"):
+    with pytest.raises(DataError, match="network is 'vgg': choose one of paper, pooled, alexnet"):
         preset("paper", network="vgg")

@@ -8,23 +8,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from covid.runs import experiments
-from covid.figures.audit_charts import covering_sheet, perturbation_chart
+from covid import experiments
 from covid.audit.audit_data import audit_data, format_data_audit
-from covid.audit.audit_run import audit_run, example_films, format_run_audit
-from covid.runs.experiments import EXPERIMENTS
+from covid.audit.audit_run import audit_run, example_images, format_run_audit
+from covid.earlier import experiment_folder
+from covid.experiments import EXPERIMENTS
+from covid.figures.audit_charts import occlusion_sheet, perturbation_chart
 from covid.report import files
 from covid.runs.run import Run, write_json
 
-AUDITED = ("patient", "strong")
+AUDITED = ("patient", "pooled")
 
 
-def reproduce(data: Path, folder: Path, cache: Path, device: str = "cpu", *, names: Sequence[str] = (),
-              quick: bool = False, **changes: Any) -> list[Path]:
-    """Run the experiments on the films in `data`, audit them, and write the report into `folder`.
+def reproduce(
+    data: Path,
+    folder: Path,
+    cache: Path,
+    device: str = "cpu",
+    *,
+    names: Sequence[str] = (),
+    quick: bool = False,
+    **changes: Any,
+) -> list[Path]:
+    """Run the experiments on the images in `data`, audit them, and write the report into `folder`.
 
     What is finished is kept, so an interrupted call, or one with other `names`, can be repeated. With `quick` each
-    experiment is one run of one epoch, on few films where the paper's split is asked for, to see that everything works.
+    experiment is one run of one epoch, on few images where the paper's split is asked for, to see that it works.
     `changes` are settings for all experiments. Returns the report's files.
     """
     started = time.monotonic()
@@ -36,8 +45,8 @@ def reproduce(data: Path, folder: Path, cache: Path, device: str = "cpu", *, nam
         if quick:
             split = "pre" if configs[0].split == "paper" else configs[0].split
             configs = [dataclasses.replace(configs[0], epochs=1, split=split)]
-        runs = experiments.run_all(configs, folder / name, cache, device)
-        if name in AUDITED and not (runs[0].folder / "audit.json").is_file():
+        runs = experiments.run_all(configs, experiment_folder(folder, name), cache, device)
+        if name in AUDITED and not runs[0].audit_file.is_file():
             print(format_run_audit(write_run_audit(runs[0], cache, device)))
         for run in runs:
             files.write(run, cache)
@@ -47,7 +56,7 @@ def reproduce(data: Path, folder: Path, cache: Path, device: str = "cpu", *, nam
 
 
 def write_data_audit(data: Path, folder: Path | None) -> dict[str, Any]:
-    """Audit a folder of films; writes audit.json into `folder` if one is given."""
+    """Audit a folder of images; writes audit.json into `folder` if one is given."""
     audit = audit_data(data)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,9 +65,9 @@ def write_data_audit(data: Path, folder: Path | None) -> dict[str, Any]:
 
 
 def write_run_audit(run: Run, cache: Path, device: str = "cpu") -> dict[str, Any]:
-    """Audit a run's network; writes audit.json, audit.png and coverings.png into its folder."""
+    """Audit a run's network; writes audit.json, audit.png and occlusions.png into its folder."""
     audit = audit_run(run, cache, device)
-    write_json(run.folder / "audit.json", audit)
+    write_json(run.audit_file, audit)
     perturbation_chart(audit, run.folder / "audit.png")
-    covering_sheet(example_films(run, cache), run.folder / "coverings.png")
+    occlusion_sheet(example_images(run, cache), run.folder / "occlusions.png")
     return audit
