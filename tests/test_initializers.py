@@ -52,6 +52,7 @@ def test_our_functions_are_their_names():
 
 def test_a_network_with_a_function_of_ones_own_is_saved_with_its_weights(tmp_path):
     net = network(constant)
+    assert "constant" in repr(net)
     net.save(tmp_path / "net.safetensors")
     loaded = tc.load(tmp_path / "net.safetensors")
     x = np.ones((2, 1, 4, 4))

@@ -109,3 +109,29 @@ def test_wrong_targets_change_nothing(call, t, outputs, error, words):
     with pytest.raises(error, match=words):
         call(net, x, t)
     assert all(np.array_equal(array, before[name]) for name, array in net.state_dict().items())
+
+
+def test_a_trainer_fits_and_evaluates_a_regression(capsys):
+    slope, x = np.array([[1.0, -2, 0.5], [0, 3, 1]]), RNG.normal(50, [1, 20, 300], (200, 3))
+    t = x @ slope.T
+    layers = [tc.VectorInput(3, "zscore"), tc.FullyConnected(2), tc.RegressionOutput()]
+    net = tc.Sequential(layers, dtype=np.float64)
+    callbacks = [tc.TrainingTable(), tc.EarlyStopping(patience=100)]
+    trainer = tc.Trainer(net, tc.SGDM(0.2, momentum=0.5), callbacks=callbacks, batch_size=20)
+    history = trainer.fit((x[:150], t[:150]), (x[150:], t[150:]), epochs=60)
+    assert history[-1]["loss"] < 1e-9 * history[0]["loss"]
+    assert all(row["accuracy"] is None and row["validation_accuracy"] is None for row in history)
+    np.testing.assert_allclose(net.layers[0].state["mean"], x[:150].mean(axis=0))
+    result = tc.evaluate(net, (x[150:], t[150:]))
+    assert result.accuracy is None and result.loss == pytest.approx(((result.probabilities - t[150:]) ** 2).mean())
+    assert result.loss == pytest.approx(history[-1]["validation_loss"])
+
+
+def test_a_trainer_refuses_targets_that_do_not_fit():
+    trainer = tc.Trainer(line(), tc.SGDM())
+    with pytest.raises(ValueError, match=r"targets t have shape \(8, 1\), but 8 outputs .* \(8, 2\)"):
+        trainer.fit((np.ones((8, 3)), np.ones((8, 1))))
+    with pytest.raises(TypeError, match="targets t have dtype int64"):
+        trainer.fit((np.ones((8, 3)), np.arange(8)))
+    with pytest.raises(ValueError, match=r"the vectors have shape \(8, 4\), but the network takes vectors \(N, 3\)"):
+        trainer.fit((np.ones((8, 4)), np.ones((8, 2))))

@@ -277,12 +277,14 @@ def relu_backward(dy: Array, y: Array) -> None:
 
 
 def leaky_relu_forward(x: Array, slope: float = 0.01) -> None:
+    _slope(slope)
     _floats("x", x)
 
 
-def leaky_relu_backward(dy: Array, x: Array, slope: float = 0.01) -> None:
-    _shape("dy", dy, x.shape, "x's shape")
-    _floats("dy x", dy, x)
+def leaky_relu_backward(dy: Array, y: Array, slope: float = 0.01) -> None:
+    _slope(slope)
+    _shape("dy", dy, y.shape, "y's shape")
+    _floats("dy y", dy, y)
 
 
 def sigmoid_forward(x: Array) -> None:
@@ -529,6 +531,11 @@ def _classification(name: str, p: Array, t: Array, class_weights: Array | None, 
     if class_weights is not None:
         _shape("class_weights", class_weights, (p.shape[1],), f"one number for each column of {name}")
     _floats(name, p)
+
+
+def _slope(slope: float) -> None:
+    if not slope >= 0:  # y would not have the sign of x, which is what the backward pass goes by
+        raise ValueError(f"slope is {slope!r}: give a number of at least 0")
 
 
 def _channels_second(x: Array) -> None:
