@@ -1,8 +1,7 @@
 """The operations on raw arrays, once to read (`reference`) and once as fast as the machine allows (`cpu`, `gpu`).
 
-`for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments;
-what `cpu` and `gpu` have beyond them does the work of several layers, or of several parameters, at once (see
-`tinycnn.runtime.fusion` and `tinycnn.optimizers`).
+`for_array(x)` gives the module whose functions serve x. Every module has the same functions with the same arguments,
+which `contracts` checks at the door. `ladder` holds the steps between `reference` and `cpu`.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from tinycnn.backend import get_array_module
 
 _forced: ContextVar[str | None] = ContextVar("kernels", default=None)
 NAMES = ("reference", "cpu", "gpu")
+LEAST_PROBABILITY = 1e-30  # log p and 1/p stay finite in float32, whose smallest normal number is 1.2e-38
 
 
 def for_array(*arrays: Any) -> ModuleType:
@@ -30,6 +30,11 @@ def for_array(*arrays: Any) -> ModuleType:
     """
     on_cpu = get_array_module(*arrays) is np
     return named(_forced.get() or ("cpu" if on_cpu else "gpu"))
+
+
+def im2col_for_array(*arrays: Any) -> ModuleType:
+    """The module that convolves these arrays by im2col and a matrix product: the reference, or `gpu`'s own."""
+    return getattr(for_array(*arrays), "columns", named("reference"))
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ class ClassificationOutput(OutputLayer):
     def loss(self, p: Array, t: Array) -> Array:
         """The mean cross-entropy of probabilities p (N, K) with labels t (N,)."""
         xp = get_array_module(p)
-        log_p = xp.log(xp.maximum(p, p.dtype.type(1e-30)))
+        log_p = xp.log(xp.maximum(p, p.dtype.type(kernels.LEAST_PROBABILITY)))
         return kernels.for_array(p).cross_entropy_forward(log_p, t, self.weights(p), self.label_smoothing)
 
     def backward(self, t: Array) -> Array:

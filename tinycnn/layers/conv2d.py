@@ -117,9 +117,7 @@ class Conv2D(Layer):
             self.gradients["bias"] = k.conv2d_backward_bias(dy)
 
     def _kernels(self, x: Array) -> ModuleType:
-        """The kernels that compute this layer: im2col's are the reference's, unless a module has its own."""
-        k = kernels.for_array(x)
-        return getattr(k, "columns", kernels.named("reference")) if self.algorithm == "im2col" else k
+        return kernels.im2col_for_array(x) if self.algorithm == "im2col" else kernels.for_array(x)
 
     def geometry(self, size: tuple[int, int]) -> tuple[tuple[int, int], Padding, tuple[int, int], int]:
         """stride, padding as (top, bottom, left, right), dilation and groups, for images of `size` (H, W)."""

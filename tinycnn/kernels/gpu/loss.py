@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinycnn.backend import get_array_module
+from tinycnn.kernels import LEAST_PROBABILITY
 from tinycnn.kernels.gpu.launch import WARP, Array, blocks, launch
-from tinycnn.kernels.reference.loss import LEAST_PROBABILITY
 
 THREADS = 128  # four rows a block
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinycnn.backend import get_array_module
+from tinycnn.kernels import LEAST_PROBABILITY
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-
-LEAST_PROBABILITY = 1e-30  # log p and 1/p stay finite in float32, whose smallest normal number is 1.2e-38
 
 
 def softmax_forward(x: Array) -> Array:
