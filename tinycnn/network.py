@@ -295,7 +295,7 @@ class Sequential(Block):
                 f"the state does not belong to this network: missing {match.missing or 'none'}, unexpected "
                 f"{match.unexpected or 'none'}; with strict=False what matches is loaded and the rest left alone"
             )
-        if places and len(match.missing) == len(places):
+        if state and places and len(match.missing) == len(places):
             raise ValueError(
                 f"none of the state's names is one of this network's: it has {_some(match.unexpected)}, the network "
                 f"{_some(match.missing)}; rename them, or, for a PyTorch module, use "

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tinycnn as tc
 from covid.models.alexnet import alexnet
 from covid.models.paper import paper_network
-from covid.models.pooled import strong_network
+from covid.models.pooled import pooled_network
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -338,11 +338,11 @@ def options(net: tc.Sequential) -> list:
     ("make", "size"),
     [
         (paper_network, 64),
-        (strong_network, 40),
+        (pooled_network, 40),
         (lambda **options: alexnet(variant="caffe", **options), 67),
         (lambda **options: alexnet(variant="torchvision", **options), 64),
     ],
-    ids=["paper", "strong", "alexnet", "torchvision's alexnet"],
+    ids=["paper", "pooled", "alexnet", "torchvision's alexnet"],
 )
 def test_our_networks(make, size):
     net = fitted(make(size=size))

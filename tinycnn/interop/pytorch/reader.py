@@ -122,7 +122,7 @@ def _steps(leaves: list[tuple[str, Any]], shape: Shape) -> list[tuple[Layer, Any
     """Each layer after the input layer with the module that it is read from, for data of `shape`."""
     read: list[tuple[Layer, Any]] = []
     zeros, owners = (0, 0, 0, 0), dict[int, str]()
-    for (path, module), (_, follower) in zip(leaves, [*leaves[1:], ("", None)], strict=True):
+    for (path, module), (_, follower) in zip(leaves, [*leaves[1:], ("", None)], strict=False):
         try:
             _check_weights(path, module, owners)
             if _kind(module) == "ZeroPad2d":
