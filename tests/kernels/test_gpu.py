@@ -163,6 +163,7 @@ def test_training_steps_equal_the_cpu(kernels, optimizer):
     losses, states = {}, {}
     for name in ("cpu", "gpu"):
         net, changes = small_network(np.float64), optimizer(0.01, weight_decay=1e-3)
+        net.layers[0].fit(x)
         with tc.kernels.use(name):
             losses[name] = [net.train_step(x, t, changes) for _ in range(3)] + [float(net.predict(x).sum())]
         states[name] = net.state_dict()
