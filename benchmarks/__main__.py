@@ -29,7 +29,7 @@ SUBJECTS = {
     "layers": "single layers of many shapes, forward and backward",
     "startup": "from the start of Python to the first finished train step",
     "memory": "peak memory of a training process",
-    "data": "how long an epoch waits for its films, and how fast films become pixels",
+    "data": "how long an epoch waits for its images, and how fast images become pixels",
     "roofline": "the machine's two ceilings, and how near a train step comes",
     "ladder": "each operation from loops in Python to the kernel that trains, an idea a rung",
 }
@@ -117,15 +117,15 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=machine.available_cores(), metavar="N", help="for every contender (all cores)"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is measured (3 to 15)")
-    parser.add_argument("--batch", type=int, metavar="N", help="films a step (64)")
-    parser.add_argument("--channels", type=int, default=1, choices=[1, 3], help="grey or RGB films (1)")
-    parser.add_argument("--size", type=int, metavar="N", help="films of N × N pixels (224)")
+    parser.add_argument("--batch", type=int, metavar="N", help="images a step (64)")
+    parser.add_argument("--channels", type=int, default=1, choices=[1, 3], help="grey or RGB images (1)")
+    parser.add_argument("--size", type=int, metavar="N", help="images of N × N pixels (224)")
     parser.add_argument(
         "--data",
         type=Path,
         default=os.environ.get("COVID_DATA"),
         metavar="DIR",
-        help="films for `data` ($COVID_DATA, or else phantoms)",
+        help="images for `data` ($COVID_DATA, or else phantoms)",
     )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where everybody computes (cpu)")
     parser.add_argument("--tf32", action="store_true", help="let everybody's matrix products on the GPU round to TF32")
@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"measure only these of {', '.join(FRAMEWORKS)}",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke test, no figures: 1 round, 4 films of 64 × 64, no torch.compile"
+        "--quick", action="store_true", help="a smoke test, no figures: 1 round, 4 images of 64 × 64, no torch.compile"
     )
     return parser
 

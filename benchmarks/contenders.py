@@ -1,8 +1,8 @@
-"""Who is measured, on which films, and the check that all of them do the same work.
+"""Who is measured, on which images, and the check that all of them do the same work.
 
 A contender is an object with three methods: `train_step()` does one whole step (forward, backward, update; a float,
 the loss before it), `gradients()` gives what that step computed, by PyTorch's names, and `infer()` gives probabilities,
-in evaluation mode. Its films are in place before the clock starts. This file imports no framework, so that a process
+in evaluation mode. Its images are in place before the clock starts. This file imports no framework, so that a process
 which measures one of them loads no other.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.machine import Settings
 
 FRAMEWORKS = ("tinycnn", "torch", "jax")
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-4, 0.9, 1e-4  # a low rate: hundreds of steps on one batch stay tame
-CHECKED_FILMS = 4  # on more, PyTorch itself strays from float64: see `check_training`
+CHECKED_IMAGES = 4  # on more, PyTorch itself strays from float64: see `check_training`
 TOLERANCE = 1e-3  # of a layer's largest gradient, twenty times what float32 rounding makes of it
 TF32_TOLERANCE = 0.1  # factors of 10 bits, and now and then another maximum of a window
 
@@ -44,7 +44,7 @@ GPU_CONTENDERS = {name: CONTENDERS[name] for name in CONTENDERS if name != "JAX"
 
 
 class Problem:
-    """Random films x (batch, channels, size, size) with levels 0 to 255, labels t, and the films' mean image.
+    """Random images x (batch, channels, size, size) with levels 0 to 255, labels t, and the images' mean image.
 
     `device` says where contenders are to compute.
 
@@ -63,10 +63,10 @@ class Problem:
     @classmethod
     def of(cls, settings: Settings) -> Problem:
         """What the command line asked for."""
-        return cls(*settings.films, device=settings.device)
+        return cls(*settings.images, device=settings.device)
 
     def first(self, batch: int) -> Problem:
-        """The first films of this problem alone, with the same mean image."""
+        """The first images of this problem alone, with the same mean image."""
         part = copy.copy(self)
         part.batch, part.x, part.t = batch, self.x[:batch], self.t[:batch]
         return part
@@ -154,7 +154,7 @@ def check_training(contenders: Mapping[str, Contender], tolerance: float = TOLER
 
     The gradients are those that `train_step` leaves, the function that will be timed. Differences are measured against
     the largest gradient of the same layer: that of a bias before batch norm is 0, and what is computed is rounding.
-    A few films are better than many here. In channels_last memory PyTorch's batch norm sums in float32: on 64 films
+    A few images are better than many here. In channels_last memory PyTorch's batch norm sums in float32: on 64 images
     its variances are wrong by a thousandth, which turns over some maxima and ReLUs, and changes gradients by up to 2 %.
 
     Raises:

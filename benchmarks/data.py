@@ -1,4 +1,4 @@
-"""How long an epoch waits for its films, and how fast films become pixels."""
+"""How long an epoch waits for its images, and how fast images become pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PHANTOMS = 200  # of each class
 
 
 def run(settings: Settings) -> dict[str, Any]:
-    """Make pixels of all films from nothing, then train some epochs on them."""
+    """Make pixels of all images from nothing, then train some epochs on them."""
     with tempfile.TemporaryDirectory() as folder:
         root = (
             Path(settings.data)
@@ -35,27 +35,27 @@ def run(settings: Settings) -> dict[str, Any]:
             )
         )
         start = time.perf_counter()
-        films = split(collect.collect(root), "patient", seed=0)
+        images = split(collect.collect(root), "patient", seed=0)
         collected = time.perf_counter() - start
-        config = Config(channels=settings.channels, size=settings.size, classes=tuple(manifest.class_names(films)))
-        used = sum(bool(film.split) for film in films)
+        config = Config(channels=settings.channels, size=settings.size, classes=tuple(manifest.class_names(images)))
+        used = sum(bool(image.split) for image in images)
         start = time.perf_counter()
-        datasets = pixels.datasets(films, config, root, Path(folder, "cache"))
+        datasets = pixels.datasets(images, config, root, Path(folder, "cache"))
         prepared = time.perf_counter() - start
         epochs = _epochs(datasets["train"], settings, rounds=settings.rounds_or(5))
     shares = machine.summary([epoch["waiting"] / epoch["seconds"] for epoch in epochs])
     print(
-        f"{len(films):,} films of {'a folder' if settings.data else 'phantoms'}: collected in {collected:.1f} s; "
-        f"{used:,} used ones made pixels of in {prepared:.1f} s, {used / prepared:,.0f} films/s.\n"
+        f"{len(images):,} images of {'a folder' if settings.data else 'phantoms'}: collected in {collected:.1f} s; "
+        f"{used:,} used ones made pixels of in {prepared:.1f} s, {used / prepared:,.0f} images/s.\n"
     )
     print(
         machine.table(
-            ["epoch", "s", "films", "waiting for films, s", "share"],
+            ["epoch", "s", "images", "waiting for images, s", "share"],
             [
                 [
                     i,
                     f"{epoch['seconds']:.2f}",
-                    f"{epoch['films']:,}",
+                    f"{epoch['images']:,}",
                     f"{epoch['waiting']:.3f}",
                     f"{epoch['waiting'] / epoch['seconds']:.1%}",
                 ]
@@ -65,11 +65,11 @@ def run(settings: Settings) -> dict[str, Any]:
     )
     print(f"\nAn epoch waits for {shares['median']:.1%} of its time.")
     return {
-        "films": len(films),
+        "images": len(images),
         "used": used,
         "collect_seconds": collected,
         "pixels_seconds": prepared,
-        "films_per_second": used / prepared,
+        "images_per_second": used / prepared,
         "epochs": epochs,
         "waiting_share": shares,
     }
@@ -82,7 +82,7 @@ def _epochs(data: tc.Dataset, settings: Settings, rounds: int) -> list[dict[str,
     trainer = tc.Trainer(net, optimizer, batch_size=settings.batch, drop_last=True)  # equal batches, to be counted
     with timed_prefetch() as epochs:
         trainer.fit(data, epochs=rounds + 1)
-    return [{**epoch, "films": epoch["batches"] * settings.batch} for epoch in epochs[1:]]
+    return [{**epoch, "images": epoch["batches"] * settings.batch} for epoch in epochs[1:]]
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from covid import paper_network
 from tinycnn import backend
 
 BATCH, STEPS = 16, 20
-FILMS, EPOCHS = 5000, 20
+IMAGES, EPOCHS = 5000, 20
 BEGIN_WITHIN = 360  # seconds
 
 
@@ -93,14 +93,14 @@ def _network(dropout: bool = False) -> tc.Sequential:
     return net
 
 
-def _films(count: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
+def _images(count: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, 1, 224, 224), dtype=np.uint8), rng.integers(0, 3, count)
 
 
 def parity() -> dict[str, Any]:
     """How far the paper's network on the GPU is from the CPU: output, gradients, and weights after some steps."""
-    x, t = _films()
+    x, t = _images()
     cpu, gpu = _network(), _network().to("cuda")
     there = backend.to_device(x, "cuda"), backend.to_device(t, "cuda")
     result: dict[str, Any] = {"forward": _distance(gpu.forward(there[0], True), cpu.forward(x, True))}
@@ -125,7 +125,7 @@ def _distance(a: Any, b: np.ndarray) -> float:
 
 def determinism() -> dict[str, Any]:
     """Two runs of the same seed, and one that is not replayed: all must end with the same bits."""
-    x, t = _films(4 * BATCH)
+    x, t = _images(4 * BATCH)
     states, obstacles = [], []
     for replays in (True, True, False):
         net = _network(dropout=True).to("cuda")
@@ -145,16 +145,16 @@ def tf32() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     a = rng.standard_normal((1024, 1024), dtype=np.float32)
     exact = a.astype(np.float64) @ a
-    x, net = _films()[0], _network().to("cuda")
+    x, net = _images()[0], _network().to("cuda")
     result: dict[str, Any] = {}
     with _precision():
         for name in backend.PRECISIONS:
             backend.set_precision(name)
-            there, films = backend.to_device(a, "cuda"), backend.to_device(x, "cuda")
+            there, images = backend.to_device(a, "cuda"), backend.to_device(x, "cuda")
             result[name] = {
                 "product": _distance(there @ there, exact),
                 "stack of products": _distance((there.reshape(4, 256, -1) @ there).reshape(a.shape), exact),
-                "network": _distance(net.predict(films), _network().predict(x)),
+                "network": _distance(net.predict(images), _network().predict(x)),
             }
     return result
 
@@ -170,7 +170,7 @@ def _precision() -> Iterator[None]:
 def out_of_memory() -> dict[str, Any]:
     """The message when a batch does not fit, with little memory allowed; and training with a smaller one after it."""
     net, pool = _network().to("cuda"), backend.cupy().get_default_memory_pool()
-    x, t = (backend.to_device(array, "cuda") for array in _films(192))
+    x, t = (backend.to_device(array, "cuda") for array in _images(192))
     pool.free_all_blocks()
     pool.set_limit(size=2**28)
     try:
@@ -203,16 +203,16 @@ def measured(subject: str, *options: str) -> Callable[[], Any]:
 
 def training() -> dict[str, Any]:
     """The time that training by the paper's settings takes on the GPU, validation and final statistics included."""
-    x, t = _films(FILMS)
+    x, t = _images(IMAGES)
     x[..., :112, :112] //= (t + 1)[:, None, None, None].astype(np.uint8)  # something to learn
-    edge = FILMS * 9 // 10
+    edge = IMAGES * 9 // 10
     net = _network(dropout=True).to("cuda")
     trainer = tc.Trainer(net, tc.SGDM(1e-3, 0.9, 1e-4), tc.PiecewiseSchedule(0.2, 5), batch_norm="population")
     started = time.monotonic()
     trainer.fit((x[:edge], t[:edge]), (x[edge:], t[edge:]), epochs=EPOCHS)
     seconds = time.monotonic() - started
     return {
-        "films": edge, "epochs": EPOCHS, "seconds": seconds, "films_per_second": edge * EPOCHS / seconds,
+        "images": edge, "epochs": EPOCHS, "seconds": seconds, "images_per_second": edge * EPOCHS / seconds,
         "recorded": net.recorder.obstacle or "yes", "last loss": trainer.history[-1]["loss"],
         "validation accuracy": trainer.history[-1]["validation_accuracy"],
         "accuracy": tc.evaluate(net, (x[edge:], t[edge:])).accuracy,

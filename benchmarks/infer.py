@@ -1,4 +1,4 @@
-"""Inference with the paper's network: probabilities in evaluation mode, for a batch and for a single film."""
+"""Inference with the paper's network: probabilities in evaluation mode, for a batch and for a single image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.machine import Settings
 
 def run(settings: Settings) -> dict[str, Any]:
     """Check that all contenders give the same probabilities, then time them in turns; for each batch size."""
-    names, films = contenders.present(settings), Problem.of(settings)
+    names, images = contenders.present(settings), Problem.of(settings)
     sizes = dict.fromkeys((settings.batch, 1))
-    return {f"batch {batch}": _run(replace(settings, batch=batch), names, films) for batch in sizes}
+    return {f"batch {batch}": _run(replace(settings, batch=batch), names, images) for batch in sizes}
 
 
-def _run(settings: Settings, names: list[str], films: Problem) -> dict[str, Any]:
+def _run(settings: Settings, names: list[str], images: Problem) -> dict[str, Any]:
     from benchmarks.with_tinycnn import starting_state
 
     contenders.forget_compiled()
-    state, problem = starting_state(films), films.first(settings.batch)
+    state, problem = starting_state(images), images.first(settings.batch)
     present = {name: contenders.make(name, problem, state) for name in names}
     checked = contenders.check_inference(present, contenders.tolerance(settings))
     largest = max(checked["differences"].values(), default=0)
@@ -30,5 +30,5 @@ def _run(settings: Settings, names: list[str], films: Problem) -> dict[str, Any]
         {name: one.infer for name, one in present.items()}, settings.rounds_or(15), settings.seconds_or(0.5)
     )
     ratio = machine.best_ratio(measured)
-    print(f"Inference, {settings.describe_films()}:\n\n{machine.comparison(measured)}\n\n{machine.verdict(ratio)}\n")
+    print(f"Inference, {settings.describe_images()}:\n\n{machine.comparison(measured)}\n\n{machine.verdict(ratio)}\n")
     return {"check": checked, "seconds": measured, "against_best_pytorch": ratio}

@@ -73,7 +73,7 @@ class Problem:
 
 def problems(settings: Settings) -> dict[str, Problem]:
     """The paper's second convolution, of a batch; and one that a class can wait for, loops included."""
-    side = (settings.size - 2) // 2  # what the first block leaves of a film
+    side = (settings.size - 2) // 2  # what the first block leaves of a image
     classroom = Problem((1 if settings.quick else 8, 1, 28, 28), 8)
     return {"conv_2": Problem((settings.batch, 8, side, side), 16), "classroom": classroom}
 

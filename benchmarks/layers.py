@@ -12,7 +12,7 @@ import numpy as np
 
 import tinycnn as tc
 from benchmarks import contenders, machine, roofline
-from benchmarks.contenders import CHECKED_FILMS, TF32_TOLERANCE, DisagreementError
+from benchmarks.contenders import CHECKED_IMAGES, TF32_TOLERANCE, DisagreementError
 from benchmarks.machine import Settings
 from benchmarks.roofline import Shape
 from tinycnn import backend
@@ -76,7 +76,7 @@ def run(settings: Settings) -> dict[str, Any]:
     ceiling = roofline.gemm_ceiling(settings, rounds)["best"]
     names = contenders.present(settings, ("tinycnn", "PyTorch", "PyTorch channels_last"))
     some = 13 if settings.quick else 1  # a quick run takes the paper's first block and LeNet
-    for case in islice(cases(CHECKED_FILMS), 0, None, some):
+    for case in islice(cases(CHECKED_IMAGES), 0, None, some):
         case.on(settings.device)
         results = {name: {key: _numpy(array) for key, array in sides(case, name)[1]().items()} for name in names}
         check(case.name, results, TF32_TOLERANCE if settings.tf32 else TOLERANCE)

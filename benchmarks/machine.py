@@ -46,13 +46,13 @@ class Settings:
         return 0.01 if self.quick else usual / 5 if self.device == "cuda" else usual
 
     @property
-    def films(self) -> tuple[int, int, int]:
+    def images(self) -> tuple[int, int, int]:
         """Batch, channels and size: the arguments of a Problem."""
         return self.batch, self.channels, self.size
 
-    def describe_films(self) -> str:
+    def describe_images(self) -> str:
         precision = "float32 with TF32 matrix products" if self.tf32 else "float32"
-        return f"{self.batch} films of {self.channels}×{self.size}×{self.size}, {precision}"
+        return f"{self.batch} images of {self.channels}×{self.size}×{self.size}, {precision}"
 
 
 # --- The machine ---

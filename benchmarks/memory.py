@@ -31,13 +31,13 @@ def run(settings: Settings) -> dict[str, Any]:
             values = [one[key] for one in each if one[key]]
             cells.append(f"{machine.summary(values)['median'] / 1e6:,.0f}" if values else "unknown")
         rows.append([name, *cells, f"{peaks[name]['median'] / peaks[names[0]]['median']:.2f}"])
-    print(f"Memory of a process that trains {STEPS} steps of {settings.batch} films, MB:\n")
+    print(f"Memory of a process that trains {STEPS} steps of {settings.batch} images, MB:\n")
     print(machine.table(["", "peak", f"after step {EARLY}", f"after step {STEPS}", f"peak × {names[0]}"], rows))
     return {"peak_bytes": peaks, "runs": runs, "steps": STEPS}
 
 
 def _train(name: str, settings: Settings) -> dict[str, Any]:
-    command = machine.python("benchmarks.memory", name, *settings.films)
+    command = machine.python("benchmarks.memory", name, *settings.images)
     environment = machine.environment(settings.threads)
     finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout)

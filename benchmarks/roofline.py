@@ -37,7 +37,7 @@ def run(settings: Settings) -> dict[str, Any]:
     rows.append(["copying memory, bytes read and written", f"{copy['best'] / 1e9:,.1f} GB/s"])
     print(machine.table(["the fastest of several", "measured"], rows))
     print(
-        f"\nA train step, {settings.describe_films()}, is {flops / 1e9:.2f} GFLOP and moves at least "
+        f"\nA train step, {settings.describe_images()}, is {flops / 1e9:.2f} GFLOP and moves at least "
         f"{traffic / 1e9:.2f} GB:\n"
         f"{1000 * limits['arithmetic']:.1f} ms at one ceiling, {1000 * limits['memory']:.1f} ms at the other.\n"
         f"tinycnn takes {machine.milliseconds(seconds)[0]} ms: {shares['arithmetic']:.0%} of the arithmetic ceiling, "

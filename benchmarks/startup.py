@@ -37,7 +37,7 @@ def run(settings: Settings) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for title, times in {"warm cache": warm, "cold cache": cold}.items():
         result[title] = {name: machine.summary(values) for name, values in times.items()}
-        print(f"First train step, {settings.describe_films()}, {title}:\n\n{machine.comparison(result[title])}\n")
+        print(f"First train step, {settings.describe_images()}, {title}:\n\n{machine.comparison(result[title])}\n")
     result["against_best_pytorch"] = machine.best_ratio(result["warm cache"])
     print(f"Warm cache: {machine.verdict(result['against_best_pytorch'])}")
     return result
@@ -46,7 +46,7 @@ def run(settings: Settings) -> dict[str, Any]:
 def first_step(name: str, settings: Settings, cache: str = "") -> float:
     """Seconds from the start of a Python process until its first train step; `cache` is a folder for compiled code."""
     environment = machine.environment(settings.threads) | (dict.fromkeys(CACHES, cache) if cache else {})
-    command = machine.python("benchmarks.startup", name, *settings.films)
+    command = machine.python("benchmarks.startup", name, *settings.images)
     start = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -16,7 +16,7 @@ def run(settings: Settings) -> dict[str, Any]:
     problem = Problem.of(settings)
     names = contenders.present(settings)
     state = starting_state(problem)
-    few = problem.first(contenders.CHECKED_FILMS)
+    few = problem.first(contenders.CHECKED_IMAGES)
     checked = contenders.check_training(
         {name: contenders.make(name, few, state, dropout=False) for name in names}, contenders.tolerance(settings)
     )
@@ -26,7 +26,7 @@ def run(settings: Settings) -> dict[str, Any]:
     measured = machine.take_turns(steps, settings.rounds_or(15), settings.seconds_or(0.5))
     ratio = machine.best_ratio(measured)
     print(
-        f"\nOne train step, {settings.describe_films()}:\n\n{machine.comparison(measured)}\n\n{machine.verdict(ratio)}"
+        f"\nOne train step, {settings.describe_images()}:\n\n{machine.comparison(measured)}\n\n{machine.verdict(ratio)}"
     )
     return {"check": checked, "seconds": measured, "against_best_pytorch": ratio}
 

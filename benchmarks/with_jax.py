@@ -14,7 +14,7 @@ from jax import lax
 from benchmarks.contenders import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Problem
 
 Arrays = dict[str, jax.Array]
-LAYOUT = ("NHWC", "OIHW", "NHWC")  # of films, weights and results: XLA is a little quicker with channels last
+LAYOUT = ("NHWC", "OIHW", "NHWC")  # of images, weights and results: XLA is a little quicker with channels last
 
 
 def scores(

@@ -193,7 +193,7 @@ def bfloat16():
         (lambda: [1, np.zeros(2)], ValueError, "x is a list whose items differ in shape"),
         (lambda: np.array([None, 1], object), TypeError, r"x holds Python objects, such as None \(NoneType\): give"),
         (lambda: ["a.png", "b.png"], TypeError, "x holds text, such as 'a.png': give numbers"),
-        (lambda: "film.png", TypeError, "x holds text, such as 'film.png'"),
+        (lambda: "image.png", TypeError, "x holds text, such as 'image.png'"),
         (lambda: np.array([1 + 2j]), TypeError, r"x holds complex numbers: give real ones, such as abs\(x\) or x.real"),
         (lambda: np.array(["2020-01-01"], "M8[D]"), TypeError, r"x has dtype datetime64\[D\]: convert it to numbers"),
         (lambda: None, TypeError, "x is None: give an array of numbers"),

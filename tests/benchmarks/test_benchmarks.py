@@ -74,7 +74,7 @@ def test_layers(tmp_path, capfd):
     paper = record["cases"][0]
     assert paper["flops"] == 4 * 2 * 9 * 8 * 222 * 222
     assert paper["flops_per_second"] == pytest.approx(paper["flops"] / paper["seconds"]["tinycnn"]["median"])
-    assert record["cases"][1]["flops"] == 2 * paper["flops"]  # no gradient of the films
+    assert record["cases"][1]["flops"] == 2 * paper["flops"]  # no gradient of the images
     assert "LeNet" in printed and "GFLOP/s" in printed
 
 
@@ -95,10 +95,10 @@ def test_memory(tmp_path, capfd):
 
 def test_data(tmp_path, capfd):
     record, printed = run("data", tmp_path, capfd)
-    assert record["films"] == 36 and record["films_per_second"] > 0
+    assert record["images"] == 36 and record["images_per_second"] > 0
     (epoch,) = record["epochs"]
-    assert 0 <= epoch["waiting"] < epoch["seconds"] and epoch["films"] == 4 * epoch["batches"] > 0
-    assert "films/s" in printed
+    assert 0 <= epoch["waiting"] < epoch["seconds"] and epoch["images"] == 4 * epoch["batches"] > 0
+    assert "images/s" in printed
 
 
 def test_roofline(tmp_path, capfd):
@@ -203,7 +203,7 @@ def test_ratio_is_to_the_best_pytorch():
 
 
 def test_work_of_a_step():
-    """Sums by hand for one film: (C, H, W of x), (O, OH, OW of y), (PH, PW of p) of each block, then fc_1 and fc_2."""
+    """Sums by hand for one image: (C, H, W of x), (O, OH, OW of y), (PH, PW of p) of each block, then fc_1 and fc_2."""
     blocks = [((1, 224), (8, 222), 111), ((8, 111), (16, 109), 54), ((16, 54), (32, 52), 26), ((32, 26), (64, 24), 12)]
     forward = [2 * 9 * c * o * size * size for (c, _), (o, size), _ in blocks] + [2 * 9216 * 3, 2 * 3 * 3]
     net = paper_network()
@@ -250,7 +250,7 @@ def emulated_gpu(monkeypatch):
     fake_cuda.emulate_kernels(monkeypatch)
     rng = np.random.default_rng(0)
     x, t = rng.integers(0, 256, (24, 1, 10, 10), dtype=np.uint8), rng.integers(0, 3, 24)
-    monkeypatch.setattr(gpu_check, "_films", lambda count=6: (x[:count], t[:count]))
+    monkeypatch.setattr(gpu_check, "_images", lambda count=6: (x[:count], t[:count]))
     monkeypatch.setattr(gpu_check, "BATCH", 6)
     monkeypatch.setattr(gpu_check, "_network", lambda dropout=False: tc.Sequential([
         tc.ImageInput((1, 10, 10), name="input"), tc.Conv2D(3, 3, name="conv_1"), tc.BatchNorm2D(name="norm"),

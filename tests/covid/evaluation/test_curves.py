@@ -9,7 +9,7 @@ images = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3))
 
 
 def columns(case):
-    """Targets, scores with many ties, and how often each film counts."""
+    """Targets, scores with many ties, and how often each image counts."""
     targets, scores, weights = (np.array(column) for column in zip(*case, strict=True))
     return targets, scores / 6, weights
 
