@@ -183,7 +183,7 @@ relu = tc.ReLU()
         (lambda: chain(tc.ReLU(), tc.ImageInput((1, 8, 8))), "'imageinput_1' .*only be the first layer"),
         (
             lambda: chain(tc.Conv2D(4, 9, name="big")),
-            r"layer 'big' \(Conv2D\) does not fit after 'images', which puts out \(1, 8, 8\): a 9×9 kernel .*8×8 pixels",
+            r"layer 'big' \(Conv2D\) does not fit after 'images', which puts out \(1, 8, 8\): a 9×9 kernel .*8×8",
         ),
         (
             lambda: chain(tc.MaxPool2D(5), tc.MaxPool2D(2)),
