@@ -105,17 +105,35 @@ def test_arrays_in_a_cycle_come_back():
 
 
 def test_an_array_may_go_at_any_moment():
-    """The garbage collector may find one while this very thread is inside `empty`: that must not wait for itself."""
-    arrays = [memory.empty((LARGE,), np.float32)]
+    """The garbage collector may find one while this very thread is inside `empty`, between any two lines of it."""
+    arrays: list[np.ndarray] = []
 
-    def collect() -> None:
-        with memory._lock:
-            arrays.clear()
+    def trace(frame, event, argument):
+        arrays.clear()
+        return trace
 
-    thread = threading.Thread(target=collect, daemon=True)
-    thread.start()
-    thread.join(10)
-    assert not thread.is_alive()
+    before = sys.gettrace()
+    for _ in range(20):
+        arrays.extend(memory.empty((LARGE,), np.float32) for _ in range(2))
+        sys.settrace(trace)
+        try:
+            first, second = memory.empty((LARGE,), np.float32), memory.empty((LARGE,), np.float32)
+        finally:
+            sys.settrace(before)
+        assert not arrays and not np.shares_memory(first, second)
+
+
+def test_no_python_code_runs_when_an_array_goes():
+    """A KeyboardInterrupt in there would be lost."""
+    array, ran = memory.empty((LARGE,), np.float32), []
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, argument: ran.append((event, frame.f_code.co_name)))
+    try:
+        del array
+    finally:
+        sys.setprofile(before)
+    assert [event for event, _ in ran if event == "call"] == []
+    assert memory.release() > 0
 
 
 def test_threads_get_memory_of_their_own():
@@ -143,14 +161,28 @@ def test_threads_get_memory_of_their_own():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_does_not_wait_for_its_parents_lock():
-    with memory._lock:  # as if another thread were in `empty` at this moment
-        child = os.fork()
-        if child == 0:
-            threading.Timer(20, os._exit, [1]).start()
+def test_in_a_child_forked_while_others_take_memory():
+    stop = threading.Event()
+
+    def take() -> None:
+        while not stop.is_set():
             memory.empty((LARGE,), np.float32)
-            os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+
+    others = [threading.Thread(target=take) for _ in range(2)]
+    for other in others:
+        other.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                threading.Timer(20, os._exit, [1]).start()
+                memory.empty((LARGE,), np.float32)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
 
 
 def test_exit_is_silent():

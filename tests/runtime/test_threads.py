@@ -1,16 +1,17 @@
 """Threads for the kernels: every piece once, errors surface, and nothing hangs."""
 
+import gc
 import itertools
 import os
 import threading
 import time
+import weakref
 from collections import Counter
 from functools import partial
 
 import pytest
 
 import tinycnn as tc
-from tinycnn.runtime import threads as pool
 from tinycnn.runtime.threads import parallel_for, parallel_ranges, together
 
 
@@ -61,6 +62,58 @@ def test_errors_surface_and_the_pool_goes_on(bad):
     assert len(done) == 9
 
 
+def test_after_an_error_no_piece_is_under_way_and_none_is_begun(threads):
+    under_way, begun, all_begun = [], [], threading.Barrier(threads, timeout=10)
+
+    def work(piece: int) -> None:
+        begun.append(piece)
+        under_way.append(piece)
+        if piece < threads:
+            all_begun.wait()
+        if piece == 0:
+            raise LookupError
+        time.sleep(0.05)
+        under_way.remove(piece)
+
+    with pytest.raises(LookupError):
+        parallel_for(work, 500)
+    assert under_way == [0] and len(begun) <= 2 * threads
+    time.sleep(0.06)
+    assert len(begun) <= 2 * threads
+
+
+def test_nothing_is_kept_after_a_call(threads):
+    """What a call's work refers to, large arrays for instance, goes with the call, without a garbage collection."""
+
+    class Array:
+        pass
+
+    def call(error: bool) -> weakref.ref[Array]:
+        array = Array()
+
+        def work(piece: int) -> None:
+            if error and array and piece == 19:
+                raise LookupError
+
+        try:
+            parallel_for(work, 20)
+        except LookupError:
+            pass
+        together(lambda: work(0))
+        return weakref.ref(array)
+
+    gc.disable()
+    try:
+        for error in (False, True):
+            gone = call(error)
+            end = time.monotonic() + 10
+            while gone() is not None and time.monotonic() < end:  # a thread that comes late looks at the call once more
+                time.sleep(0.001)
+            assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_together_everybody_comes(threads):
     meeting, names = threading.Barrier(threads, timeout=10), set()
 
@@ -79,15 +132,16 @@ def test_together_waits_for_nobody(threads):
     release, busy, calls = threading.Event(), threading.Semaphore(0), []
 
     def occupy() -> None:
-        if threading.current_thread() is not here:
+        if threading.get_ident() == here:
+            assert all(busy.acquire(timeout=10) for _ in range(threads - 1))
+        else:
             busy.release()
             release.wait(10)
 
-    here = threading.current_thread()
+    here = threading.get_ident()
     together(occupy)
-    assert all(busy.acquire(timeout=10) for _ in range(threads - 1))
     begin = time.monotonic()
-    together(lambda: calls.append(threading.current_thread()))
+    together(lambda: calls.append(threading.get_ident()))
     assert time.monotonic() - begin < 5 and calls == [here]
     release.set()
     parallel_for(lambda _: None, 20)
@@ -152,14 +206,32 @@ def test_changing_the_number_while_at_work():
 def test_in_a_forked_child(threads):
     together = threading.Barrier(threads, timeout=10)
     parallel_for(lambda _: together.wait(), threads)  # now the pool has its threads, and the child has none of them
-    with pool._lock:  # and another thread may hold the lock at this moment
-        child = os.fork()
-        if child == 0:
-            threading.Timer(20, os._exit, [1]).start()
-            done = []
-            parallel_for(lambda piece: (together.wait(), done.append(piece)), threads)  # by threads of its own
-            os._exit(0 if sorted(done) == list(range(threads)) else 2)
+    child = os.fork()
+    if child == 0:
+        threading.Timer(20, os._exit, [1]).start()
+        done = []
+        parallel_for(lambda piece: (together.wait(), done.append(piece)), threads)  # by threads of its own
+        os._exit(0 if sorted(done) == list(range(threads)) else 2)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_in_a_child_forked_while_others_are_at_work(threads):
+    working, release = threading.Semaphore(0), threading.Event()
+    caller = threading.Thread(target=parallel_for, args=(lambda _: (working.release(), release.wait(20)), threads))
+    caller.start()
+    assert all(working.acquire(timeout=10) for _ in range(threads))
+    child = os.fork()
+    if child == 0:
+        threading.Timer(20, os._exit, [1]).start()
+        done = []
+        parallel_for(done.append, 9)
+        os._exit(0 if sorted(done) == list(range(9)) else 2)
+    assert os.waitpid(child, 0)[1] == 0
+    release.set()
+    caller.join(20)
+    assert not caller.is_alive()
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", None])

@@ -12,7 +12,8 @@ import numpy as np
 from tinycnn import backend
 from tinycnn.checks import checked_pixels
 from tinycnn.layers.base import Array
-from tinycnn.training.data import AHEAD, Batches
+from tinycnn.training.data import Batches
+from tinycnn.training.prefetch import AHEAD
 
 ALIGNMENT = 256  # bytes; where CUDA's own allocations begin
 

@@ -3,16 +3,18 @@
 Touching 100 MB of new memory costs as much time as a convolution over it, and a training step needs the same sizes
 every time. `empty` looks like `numpy.empty`; the memory goes back into the pool when the last view of the array is
 gone, so no array ever shares memory with another that is still in use, in whatever thread.
+
+An array may go anywhere: between two steps of this very module, or in the garbage collector. So there is no lock to
+wait for, and no Python code runs when it goes, in which Ctrl-C would be lost: Python can only report, not raise, what
+happens in a destructor. Blocks move in single operations of deques, which neither a thread nor an interrupt can split.
 """
 
 from __future__ import annotations
 
 import collections
 import math
-import os
-import threading
 import time
-from collections.abc import Callable
+import weakref
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,11 @@ SMALLEST = 2**16  # below this the system's own allocator is as quick
 ALIGNMENT = 64  # a cache line, and the widest vector register
 IDLE_SECONDS = 10.0  # a block unused for longer is given up when new memory is needed
 
-_lock = threading.Lock()
-_free: dict[int, list[tuple[float, np.ndarray]]] = {}  # block size → (when it came back, block)
-_returned: collections.deque[np.ndarray] = collections.deque()  # appended to without the lock: see _Lease.__del__
-
 
 class _Lease:
-    """Owns a block while arrays look at it: NumPy keeps it as their `base`."""
+    """Stands for a block while arrays look at it: NumPy keeps it as their `base`."""
 
     def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]):
-        self._block = block
         address = block.__array_interface__["data"][0]
         self.__array_interface__ = {
             "version": 3,
@@ -38,11 +35,18 @@ class _Lease:
             "typestr": dtype.str,
             "data": (address + -address % ALIGNMENT, False),
         }
+        self.end = _LeaseEnd(self, _returned.append)  # is appended itself; at exit it needs none of this module's names
+        self.end.block = block
 
-    def __del__(self, give_back: Callable[[np.ndarray], None] = _returned.append) -> None:
-        # The garbage collector may run this anywhere, even while this thread holds the lock: so it must not take it.
-        # At exit it may run when this module's names are gone already: so it brings what it calls along.
-        give_back(self._block)
+
+class _LeaseEnd(weakref.ref[_Lease]):
+    """Owns a lease's block; passed to `_returned.append`, which is compiled, when the lease goes."""
+
+    block: np.ndarray | None = None  # until it has been set: an interrupt may come just before
+
+
+_free: dict[int, collections.deque[tuple[float, np.ndarray]]] = {}  # block size → (when it came back, block), in order
+_returned: collections.deque[_LeaseEnd] = collections.deque()
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -56,19 +60,19 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if nbytes < SMALLEST:
         return np.empty(shape, dtype)
     size = _block_size(nbytes + ALIGNMENT)
-    with _lock:
-        _collect()
-        block = _free[size].pop()[1] if _free.get(size) else None
-        if block is None:
-            _give_up(idle_since=time.monotonic() - IDLE_SECONDS)
-    return np.asarray(_Lease(np.empty(size, np.uint8) if block is None else block, tuple(shape), dtype))
+    _collect()
+    try:
+        block = _free[size].pop()[1]
+    except (KeyError, IndexError):
+        _give_up(idle_since=time.monotonic() - IDLE_SECONDS)
+        block = np.empty(size, np.uint8)
+    return np.asarray(_Lease(block, tuple(shape), dtype))
 
 
 def release() -> int:
     """Give all memory that no array uses back to the system; returns how many bytes that was."""
-    with _lock:
-        _collect()
-        return _give_up(idle_since=math.inf)
+    _collect()
+    return _give_up(idle_since=math.inf)
 
 
 def _block_size(nbytes: int) -> int:
@@ -78,26 +82,25 @@ def _block_size(nbytes: int) -> int:
 
 
 def _collect() -> None:
+    """Sort what has come back into `_free`."""
     now = time.monotonic()
-    while _returned:
-        block = _returned.popleft()
-        _free.setdefault(block.nbytes, []).append((now, block))
+    try:
+        while True:
+            block = _returned.popleft().block
+            if block is not None:
+                _free.setdefault(block.nbytes, collections.deque()).append((now, block))
+    except IndexError:
+        return
 
 
 def _give_up(idle_since: float) -> int:
+    """Forget the blocks that have been free since then or longer; returns how many bytes they have."""
     total = 0
-    for size, blocks in _free.items():
-        kept = [entry for entry in blocks if entry[0] > idle_since]
-        total += size * (len(blocks) - len(kept))
-        blocks[:] = kept
+    for size, blocks in list(_free.items()):
+        try:
+            while blocks[0][0] <= idle_since:
+                blocks.popleft()  # the oldest, or, where another thread was quicker, the next: a newer block, no harm
+                total += size
+        except IndexError:
+            pass
     return total
-
-
-def _new_lock() -> None:
-    """In a forked child nobody would release a lock that another of the parent's threads held."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from tinycnn.backend import to_device
 from tinycnn.checks import as_array, as_labels, checked_count, described
+from tinycnn.training.prefetch import prefetch
 
-T = TypeVar("T")
-AHEAD = 2  # how many batches are prepared while one is computed with
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -170,13 +167,3 @@ def _balanced(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     members = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     parts = np.array_split(np.arange(len(labels)), len(members))
     return np.concatenate([np.resize(positions, len(part)) for positions, part in zip(members, parts, strict=True)])
-
-
-def prefetch(make: Callable[[int], T], count: int, ahead: int = AHEAD) -> Iterator[T]:
-    """make(0) … make(count − 1), each computed by another thread up to `ahead` places before it is asked for."""
-    with ThreadPoolExecutor(1, "prefetch") as worker:
-        waiting = deque(worker.submit(make, i) for i in range(min(ahead, count)))
-        for i in range(count):
-            if i + ahead < count:
-                waiting.append(worker.submit(make, i + ahead))
-            yield waiting.popleft().result()

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TextIO, TypeVar
 
+from tinycnn.runtime.processes import end_with_parent
 from tinycnn.runtime.threads import get_num_threads
 
 T = TypeVar("T")
@@ -98,7 +99,8 @@ def process_map(
                 yield function(item)
                 bar.update()
             return
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent)
         try:
             for result in pool.map(function, items, chunksize=max(1, min(16, len(items) // (4 * workers)))):
                 yield result
