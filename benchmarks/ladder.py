@@ -18,7 +18,7 @@ from benchmarks.contenders import DisagreementError
 from benchmarks.machine import Settings
 from tinycnn import backend
 from tinycnn.kernels.ladder import RUNGS, Rung
-from tinycnn.kernels.windows import output_shape
+from tinycnn.windows import output_shape
 
 TOLERANCE = {False: 1e-5, True: 1e-2}  # of the largest number, in float32 and with TF32's products
 POOL = (2, 2)

@@ -6,16 +6,12 @@ import math
 import operator
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tinycnn import backend, kernels
 from tinycnn.backend import get_array_module
-
-if TYPE_CHECKING:
-    from tinycnn.layers import InputLayer
-    from tinycnn.network import Sequential
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
@@ -264,7 +260,7 @@ def checked_instance(x: Any, kind: type, name: str, example: str) -> Any:
 # --- Networks ---
 
 
-def checked_gradients(net: Sequential) -> dict[str, Array]:
+def checked_gradients(net: Any) -> dict[str, Array]:
     """The gradients of `net`, after making sure that the last backward pass left one of the right shape everywhere.
 
     Raises:
@@ -285,7 +281,7 @@ def checked_gradients(net: Sequential) -> dict[str, Array]:
     return gradients
 
 
-def warn_unfitted(layer: InputLayer) -> None:
+def warn_unfitted(layer: Any) -> None:
     """Warn, once for each layer, that it normalizes by statistics that nobody has measured."""
     if layer not in _warned:
         _warned.add(layer)

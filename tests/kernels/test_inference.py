@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tinycnn as tc
 from tinycnn.kernels import cpu, reference
 from tinycnn.kernels.cpu import conv_blocks_inference
-from tinycnn.kernels.windows import output_shape
+from tinycnn.windows import output_shape
 
 PLAIN = (1, 1), (0, 0, 0, 0), (1, 1), 1
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Shape = tuple[int, ...]

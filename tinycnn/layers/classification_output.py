@@ -98,5 +98,5 @@ class ClassificationOutput(OutputLayer):
 
 @functools.cache
 def _array(xp: ModuleType, numbers: tuple[float, ...], dtype: np.dtype[Any]) -> Array:
-    """The numbers as an array, made once: copying them to a GPU in every step would not do in a recording."""
+    """The numbers as an array, made once: not at every step, nor, on a GPU, sent there at every step."""
     return xp.asarray(numbers, dtype)

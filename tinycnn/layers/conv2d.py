@@ -10,8 +10,8 @@ import numpy as np
 
 from tinycnn import initializers, kernels
 from tinycnn.initializers import Initializer
-from tinycnn.kernels.windows import Padding, output_shape
 from tinycnn.layers.base import Array, Layer, Shape, checked_factors, image_shape, pair
+from tinycnn.windows import Padding, output_shape
 
 ALGORITHMS = ("auto", "direct", "im2col")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tinycnn import kernels
-from tinycnn.kernels.windows import output_shape
 from tinycnn.layers.base import Array, Layer, Shape, image_shape, pair
+from tinycnn.windows import output_shape
 
 
 class _Pool2D(Layer):

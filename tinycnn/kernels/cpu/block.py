@@ -17,8 +17,8 @@ from numba import njit
 
 from tinycnn.kernels.cpu.conv import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.cpu.ranges import OPTIONS
-from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory, threads
+from tinycnn.windows import Padding, Pair, output_shape
 
 CHUNK_BYTES = 3 * 2**19  # of z, for one thread
 

@@ -13,8 +13,8 @@ import numpy as np
 from tinycnn.kernels.cpu.expert import jobs
 from tinycnn.kernels.cpu.expert.plan import backward_plan, forward_plan
 from tinycnn.kernels.cpu.norm import channel_sums
-from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory
+from tinycnn.windows import Padding, Pair, output_shape
 
 
 def conv2d_forward(

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
-from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory
+from tinycnn.windows import Padding, Pair, output_shape
 
 BYTE = 256  # how many pixels of a window one byte can tell apart
 

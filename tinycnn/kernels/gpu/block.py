@@ -15,7 +15,7 @@ import numpy as np
 from tinycnn.backend import get_array_module
 from tinycnn.kernels.gpu import conv, direct, norm
 from tinycnn.kernels.gpu.launch import WARP, Array, blocks, launch
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 THREADS = 256
 

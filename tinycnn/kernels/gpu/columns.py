@@ -11,7 +11,7 @@ from tinycnn.backend import get_array_module
 from tinycnn.kernels.gpu import norm
 from tinycnn.kernels.gpu.launch import Array, blocks, launch
 from tinycnn.kernels.gpu.replay import matmul
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 WORKSPACE_BYTES = 256 * 2**20  # of columns, at a time
 THREADS = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinycnn.backend import get_array_module
 from tinycnn.kernels.gpu import columns, direct
 from tinycnn.kernels.gpu.launch import Array
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 
 def conv2d_forward(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tinycnn.backend import get_array_module
 from tinycnn.kernels.gpu.launch import WARP, Array, blocks, launch, multiprocessors
-from tinycnn.kernels.windows import Pair
+from tinycnn.windows import Pair
 
 THREADS = 256  # of a block, at most
 SHARED_BYTES = 47 * 1024  # of a block, at most: more than 48 KiB would have to be asked for

@@ -7,7 +7,7 @@ import numpy as np
 from tinycnn.backend import get_array_module
 from tinycnn.kernels import contracts
 from tinycnn.kernels.gpu.launch import Array, blocks, launch
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 __all__ = ["conv2d_forward"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycnn.backend import get_array_module
 from tinycnn.kernels.gpu.launch import Array, blocks, launch
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 THREADS = 256
 BYTE = 256  # how many pixels of a window one byte can tell apart

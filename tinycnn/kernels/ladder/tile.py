@@ -10,8 +10,8 @@ from numba import njit
 from tinycnn.kernels import contracts
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.kernels.ladder.strip import cut, fill, refuse_groups, store
-from tinycnn.kernels.windows import Padding, Pair, output_shape
 from tinycnn.runtime import memory
+from tinycnn.windows import Padding, Pair, output_shape
 
 __all__ = ["conv2d_forward"]
 

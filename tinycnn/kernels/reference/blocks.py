@@ -12,7 +12,7 @@ from tinycnn.kernels.reference.activation import relu_backward, relu_forward
 from tinycnn.kernels.reference.conv import conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from tinycnn.kernels.reference.norm import batch_norm_backward, batch_norm_forward, batch_norm_statistics
 from tinycnn.kernels.reference.pool import max_pool2d_backward, max_pool2d_forward
-from tinycnn.kernels.windows import Padding, Pair
+from tinycnn.windows import Padding, Pair
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 

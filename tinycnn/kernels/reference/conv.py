@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels.windows import Padding, Pair, output_shape, window_pixel
+from tinycnn.windows import Padding, Pair, output_shape, window_pixel
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 

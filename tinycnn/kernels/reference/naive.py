@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinycnn.kernels import contracts
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 __all__ = [
     "batch_norm_forward",

@@ -21,8 +21,8 @@ from tinycnn.kernels.cpu.expert.correlate import Layout, correlate_strip, fill_b
 from tinycnn.kernels.cpu.expert.plan import forward_plan
 from tinycnn.kernels.cpu.expert.simd import ROWS, VECTOR_BYTES
 from tinycnn.kernels.cpu.ranges import OPTIONS
-from tinycnn.kernels.windows import Padding, Pair
 from tinycnn.runtime import memory, threads
+from tinycnn.windows import Padding, Pair
 
 FIELDS = len(Layout._fields)
 LINE = 8  # counters on cache lines of their own

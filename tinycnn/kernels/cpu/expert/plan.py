@@ -9,7 +9,7 @@ import numpy as np
 
 from tinycnn.kernels.cpu.expert.correlate import Layout
 from tinycnn.kernels.cpu.expert.simd import ROWS, VECTOR_BYTES, VECTORS
-from tinycnn.kernels.windows import Padding, Pair, output_shape
+from tinycnn.windows import Padding, Pair, output_shape
 
 BUFFER_BYTES = 384 * 1024  # the part of the L2 cache for one strip of the source
 POOLED_BYTES = 384 * 1024  # and, where it is pooled at once, for the strip's output
