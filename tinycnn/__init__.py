@@ -4,7 +4,7 @@ Shape letters, everywhere: N images, C channels, H × W pixels; O filters of KH 
 Arrays are NCHW. NumPy in, NumPy out; CuPy in, CuPy out.
 """
 
-from tinycnn import backend, initializers, interop, kernels
+from tinycnn import backend, initializers, inspect, interop, kernels, plot
 from tinycnn._version import __version__
 from tinycnn.about import describe
 from tinycnn.gradcheck import gradcheck
@@ -98,9 +98,11 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "initializers",
+    "inspect",
     "interop",
     "kernels",
     "load",
+    "plot",
     "population_statistics",
     "set_num_threads",
     "to_torch",

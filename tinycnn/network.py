@@ -354,6 +354,12 @@ class Sequential(Block):
         """A table, to print: each layer's name, type, output shape, parameters and memory, and the totals."""
         return summarize(self)
 
+    def diagram(self, path: str | Path | None = None) -> str:
+        """Draw the network as SVG, fit for a slide: see `tinycnn.inspect.diagram.diagram`."""
+        from tinycnn.inspect.diagram import diagram
+
+        return diagram(self, path)
+
     def __repr__(self) -> str:
         return f"Sequential({listing(self.layers)}" + (f", name={self.name!r})" if self.name is not None else ")")
 

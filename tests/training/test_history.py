@@ -123,7 +123,7 @@ def test_it_plots_on_given_axes(pyplot):
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"history.plot\(\) needs Matplotlib: python -m pip install matplotlib"):
+    with pytest.raises(ImportError, match="plotting needs Matplotlib: python -m pip install matplotlib"):
         HISTORY.plot()
 
 

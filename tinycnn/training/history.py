@@ -66,18 +66,9 @@ class History(list[Row]):
             ImportError: without Matplotlib.
             ValueError: before the first iteration.
         """
-        self._any()
-        quantities = [name for name in ("loss", "accuracy") if self.last[name] is not None]
-        if axes is None:
-            axes = _new_axes(len(quantities))
-        for ax, quantity in zip(axes, quantities, strict=True):
-            for column, label, style in ((quantity, "training", "-"), (f"validation_{quantity}", "validation", "o-")):
-                points = [(row["iteration"], row[column]) for row in self if row[column] is not None]
-                if points:
-                    ax.plot(*zip(*points, strict=True), style, label=label, markersize=4)
-            ax.set(xlabel="iteration", ylabel=quantity)
-            ax.legend()
-        return axes
+        from tinycnn import plot
+
+        return plot.history(self, axes)
 
     def _any(self) -> History:
         if not self:
@@ -117,14 +108,6 @@ def improvement(row: Row, monitor: str) -> float | None:
     """The monitored column as a number that is better when larger; None where it was not measured."""
     value = row[monitor]
     return None if value is None else (-value if monitor.endswith("loss") else value)
-
-
-def _new_axes(count: int) -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("history.plot() needs Matplotlib: python -m pip install matplotlib") from error
-    return pyplot.subplots(1, count, squeeze=False, layout="constrained", figsize=(5 * count, 3.5))[1][0]
 
 
 def _mean(values: list[float | None]) -> float | None:
