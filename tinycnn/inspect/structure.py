@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinycnn.kernels.windows import Padding, Pair
 from tinycnn.layers import AveragePool2D, Block, Conv2D, Layer, MaxPool2D, Residual
+from tinycnn.windows import Padding, Pair
 
 
 def rows_of(layer: Layer) -> list[list[Layer]]:
