@@ -86,6 +86,7 @@ class Sequential(Block):
         self.inference_plan: list[Layer] = []
         self._exact_plan: list[Layer] = []  # of forward and backward: layers to look into
         self._simple_layers: list[tuple[str, Layer]] = []
+        self._caching: list[Layer] = []  # all that may hold a cache
         self._caches: list[Any] = []  # what `forward` left in their caches
         self.recorder = Recorder()
         self._batch = 0  # how many images `forward` last saw, 0 when nothing is kept
@@ -112,6 +113,8 @@ class Sequential(Block):
         self._exact_plan = fusion.fuse(fusion.unrolled(self.layers), exact if self.fuse else [])
         self.plan = fusion.fuse(self._exact_plan, fast if self.fuse else [])
         self.inference_plan = fusion.fuse(self.plan, [fusion.conv_blocks] if self.fuse else [])
+        simple = (layer for _, layer in self._simple_layers)
+        self._caching = list(dict.fromkeys([*simple, *self.layers, *self._exact_plan, *self.plan]))
 
     def simple_layers(self) -> Iterator[tuple[str, Layer]]:
         return iter(self._simple_layers) if self._simple_layers else super().simple_layers()
@@ -250,7 +253,7 @@ class Sequential(Block):
 
     def clear_cache(self) -> None:
         """Let go of what `forward` kept for `backward`, which is most of a network's memory."""
-        for layer in {*self.layers, *self._exact_plan, *self.plan}:
+        for layer in self._caching:
             layer.clear_cache()
         self._batch, self._caches = 0, []
 

@@ -43,9 +43,9 @@ class Fused(Layer):
         return any(part.learns() for part in self.parts)
 
     def clear_cache(self) -> None:
-        super().clear_cache()
+        self.cache = None
         for part in self.parts:
-            part.clear_cache()
+            part.cache = None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         for part in self.parts:
@@ -66,14 +66,15 @@ class SoftmaxCrossEntropy(Fused):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         p = self.output.forward(self.softmax.forward(x, training), training)
-        self.cache = p, kernels.for_array(x).log_softmax_forward(x)
+        self.cache = p, x
         return p
 
     def loss(self, p: Array, t: Array) -> Array:
         """The mean cross-entropy of p with labels t; exact when p is what `forward` returned last."""
         if self.cache is None or p is not self.cache[0]:
             return self.output.loss(p, t)
-        return kernels.for_array(p).cross_entropy_forward(self.cache[1], t, *self._options(p))
+        k = kernels.for_array(p)
+        return k.cross_entropy_forward(k.log_softmax_forward(self.cache[1]), t, *self._options(p))
 
     def backward(self, t: Array) -> Array:
         p = self.cache[0]
