@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import tinycnn as tc
 
@@ -43,3 +44,10 @@ def test_what_runs_here():
 
 def test_public_names_exist():
     assert all(hasattr(tc, name) for name in tc.__all__)
+
+
+def test_every_folder_of_modules_is_a_package():
+    """An installation takes along packages alone: a folder without __init__.py would be missing from it."""
+    root = Path(tc.__file__).parents[1]
+    folders = {path.parent for package in ("tinycnn", "covid") for path in (root / package).rglob("*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
