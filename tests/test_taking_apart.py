@@ -210,6 +210,15 @@ def test_backward_through_a_layer_that_another_network_used_since():
     assert net.backward(T).shape == X.shape
 
 
+def test_backward_through_a_layer_inside_a_block_that_another_network_used_since():
+    inside = tc.Conv2D(1, 3, padding="same", name="inside")
+    net = tc.Sequential([tc.ImageInput((1, 12, 12)), tc.Residual([inside], name="block")])
+    net.forward(X, training=True)
+    tc.Sequential([tc.ImageInput((1, 12, 12)), inside]).forward(X[:2])
+    with pytest.raises(RuntimeError, match="'inside' has been used since"):
+        net.backward(X)
+
+
 def test_layers_changed_after_building_are_noticed():
     net = make()
     net.layers[3] = tc.LeakyReLU() if hasattr(tc, "LeakyReLU") else LeakyReLU(name="leaky")

@@ -176,7 +176,7 @@ class Sequential(Block):
         self._batch = len(x)
         for layer in self._exact_plan:
             x = layer.forward(x, training)
-        self._caches = [layer.cache for layer in self._exact_plan]
+        self._caches = [layer.cache for layer in self._caching]
         return x
 
     def loss(self, p: Array, t: Array) -> float:
@@ -200,7 +200,7 @@ class Sequential(Block):
         """
         if self._batch == 0:
             raise RuntimeError("there is nothing to go back through: call net.forward(x, training=True) first")
-        for layer, cache in zip(self._exact_plan, self._caches, strict=True):
+        for layer, cache in zip(self._caching, self._caches, strict=True):
             if layer.cache is not cache:
                 raise RuntimeError(
                     f"layer {layer.name!r} has been used since this network's forward, by another network that shares "
@@ -247,8 +247,7 @@ class Sequential(Block):
         Raises:
             ValueError: for a wrong shape, NaN pixels, or a batch size below 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: give a whole number of at least 1")
+        checks.checked_count(batch_size, "batch_size")
         return inference.predict(self, checks.as_array(x), batch_size, fast=not self._is_rewritten("forward"))
 
     def clear_cache(self) -> None:
@@ -305,7 +304,7 @@ class Sequential(Block):
                 "tc.from_torch(module, input_shape=(C, H, W))"
             )
         found = {name: value for name, value in state.items() if name in places}
-        loaded = {name: np.asarray(value.get() if hasattr(value, "get") else value) for name, value in found.items()}
+        loaded = {name: backend.to_device(checks.as_array(value, name), "cpu") for name, value in found.items()}
         for name, value in loaded.items():
             arrays, key = places[name]
             if value.shape != arrays[key].shape:
@@ -383,12 +382,13 @@ class Sequential(Block):
                 "net.layers has been changed since the network was built: make a network of the new list, "
                 "tc.Sequential(net.layers), which keeps the weights"
             )
-        x, expected, sample = checks.as_array(x), f"data (N, {', '.join(map(str, self.input_shape))})", "sample"
-        if isinstance(first := self.layers[0], InputLayer):
-            expected, sample = first.expected(), first.sample
+        x, first = checks.as_array(x), self.layers[0]
         if x.shape[1:] != self.input_shape:
+            shape = f"data (N, {', '.join(map(str, self.input_shape))})"
+            expected = first.expected() if isinstance(first, InputLayer) else shape
             raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes {expected}")
         if len(x) == 0:
+            sample = first.sample if isinstance(first, InputLayer) else "sample"
             raise ValueError(f"x holds no {sample}s: give at least one")
         self._array_module(x)
         converted = x.astype(self.dtype, copy=False)
