@@ -47,7 +47,7 @@ def test_the_docstring_says_what_or_names_the_twin_and_the_idea(module, name):
 @pytest.mark.parametrize("name", reference.__all__)
 @pytest.mark.parametrize("module", MODULES)
 def test_a_rule_stands_at_every_door(module, name):
-    assert inspect.unwrap(getattr(module, name)) is not getattr(module, name), f"{name} has no rule in contracts.py"
+    assert inspect.unwrap(getattr(module, name)) is not getattr(module, name), f"{name} has no rule in contracts/"
 
 
 @pytest.mark.parametrize("module", MODULES)

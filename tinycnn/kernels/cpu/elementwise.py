@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from tinycnn.kernels import reference
-from tinycnn.kernels.contracts import learning_rates
+from tinycnn.kernels.contracts.checks import learning_rates
 from tinycnn.kernels.cpu.ranges import OPTIONS, over_ranges
 from tinycnn.runtime import memory
 

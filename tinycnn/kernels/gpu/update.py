@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels import contracts, reference
+from tinycnn.kernels import reference
+from tinycnn.kernels.contracts.checks import learning_rates
 from tinycnn.kernels.gpu import replay
 from tinycnn.kernels.gpu.launch import MOST_BLOCKS, Array, blocks, launch
 
@@ -105,7 +106,7 @@ def adam_update_all(
 
 def _rates(weights: Sequence[Array], lrs: Callable[[], Sequence[float]]) -> Array:
     """The learning rates on the device: those of now, and at each replay those of then."""
-    return replay.device_values(lambda: contracts.learning_rates(lrs, len(weights)), weights[0].dtype, like=weights[0])
+    return replay.device_values(lambda: learning_rates(lrs, len(weights)), weights[0].dtype, like=weights[0])
 
 
 def _tables(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinycnn.backend import get_array_module
-from tinycnn.kernels.contracts import learning_rates
+from tinycnn.kernels.contracts.checks import learning_rates
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
