@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tinycnn import tables
+
 
 def text_table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """Rows of equal length as aligned columns, the first to the left and the others to the right.
@@ -12,13 +14,8 @@ def text_table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
     class   images
     Normal     12
     """
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in cells
-    )
-    return "\n".join((indent + line).rstrip() for line in lines)
+    table = tables.text_table([[str(cell) for cell in row] for row in rows])
+    return "\n".join((indent + line).rstrip() for line in table.splitlines())
 
 
 def percent(share: float | None) -> str:

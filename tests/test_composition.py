@@ -84,7 +84,7 @@ def test_nested_names():
     net = small_resnet()
     names = list(net.parameters())
     assert names[0] == "stem.conv_1.weight" and "block_2.sum.shortcut.norm.bias" in names
-    assert "block_1.sum.conv_2.weight" in names and len(names) == len(set(names)) == 2 + 1 + 6 + 9 + 2 - 0
+    assert "block_1.sum.conv_2.weight" in names and len(names) == len(set(names)) == 3 + 6 + 9 + 2  # stem, blocks, fc
     assert net["block_1.sum.conv_1"] is net["block_1"][0].layers[0]
     assert net["block_2"].parameters().keys() == {n.removeprefix("block_2.") for n in names if n.startswith("block_2.")}
 

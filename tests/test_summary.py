@@ -4,7 +4,8 @@ import copy
 import re
 
 import tinycnn as tc
-from tinycnn.summary import HEADINGS, html_table
+from tinycnn.summary import HEADINGS
+from tinycnn.tables import html_table
 
 
 def make() -> tc.Sequential:

@@ -188,6 +188,18 @@ def test_layers_of_a_network_that_failed_are_free():
     assert tc.Sequential([tc.ImageInput((2, 9, 9)), *blocks]).shapes[-1] == (1, 9, 9)
 
 
+def test_a_part_without_an_input_layer_trains_on_features():
+    net = make()
+    features, head = net[:5], net[5:]
+    history = tc.Trainer(head, tc.SGDM(0.1), batch_size=3, progress=False).fit((features.predict(X), T), epochs=8)
+    assert history[-1]["loss"] < history[0]["loss"] and "conv_1.weight" not in head.parameters()
+    words = r"the samples have shape \(6, 1, 12, 12\), but the network takes data \(N, 4, 5, 5\)"
+    with pytest.raises(ValueError, match=words):
+        ValueError, match=r"the samples have shape \(6, 1, 12, 12\), but the network takes data \(N, 4, 5"
+    ):
+        tc.Trainer(head, tc.SGDM()).fit((X, T))
+
+
 def test_dropout_masks_of_shared_layers_come_from_one_generator():
     net = make()
     part = tc.Sequential([*net.layers[:6], tc.Dropout(0.5), tc.FullyConnected(2)], seed=8)
@@ -221,7 +233,7 @@ def test_backward_through_a_layer_inside_a_block_that_another_network_used_since
 
 def test_layers_changed_after_building_are_noticed():
     net = make()
-    net.layers[3] = tc.LeakyReLU() if hasattr(tc, "LeakyReLU") else LeakyReLU(name="leaky")
+    net.layers[3] = tc.LeakyReLU(name="leaky")
     for call in (lambda: net.forward(X), lambda: net.predict(X), lambda: net.train_step(X, T, tc.SGDM())):
         with pytest.raises(
             RuntimeError, match=r"net.layers has been changed .* tc.Sequential\(net.layers\), which keeps"

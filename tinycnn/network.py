@@ -13,7 +13,7 @@ import numpy as np
 from tinycnn import backend, checks, storage
 from tinycnn.layers import InputLayer, Layer, OutputLayer
 from tinycnn.layers.base import Array, Shape
-from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes
+from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes, run, run_back
 from tinycnn.optimizers import checked_optimizer
 from tinycnn.runtime import fusion, inference, train_step
 from tinycnn.runtime.cuda_graph import Recorder
@@ -174,8 +174,7 @@ class Sequential(Block):
         """
         x = self.checked_images(x)
         self._batch = len(x)
-        for layer in self._exact_plan:
-            x = layer.forward(x, training)
+        x = run(self._exact_plan, x, training)
         self._caches = [layer.cache for layer in self._caching]
         return x
 
@@ -185,7 +184,7 @@ class Sequential(Block):
         Raises:
             ValueError: for labels out of range, or a network that does not end in an output layer.
         """
-        output, p = self._output_layer(), checks.as_array(p, "p")
+        output, p = self.output_layer(), checks.as_array(p, "p")
         self._array_module(p)
         return float(output.loss(p, self.checked_targets(t, len(p))))
 
@@ -206,10 +205,7 @@ class Sequential(Block):
                     f"layer {layer.name!r} has been used since this network's forward, by another network that shares "
                     "it: call net.forward(x, training=True) again"
                 )
-        dy = self._upstream(t)
-        for layer in reversed(self._exact_plan):
-            dy = layer.backward(dy)
-        return dy
+        return run_back(self._exact_plan, self._upstream(t))
 
     def train_step(
         self, x: Array, t: Array, optimizer: Optimizer, return_output: bool = False, checked: bool = False
@@ -224,7 +220,7 @@ class Sequential(Block):
             ValueError: for a wrong shape, NaN pixels or labels out of range, before anything has changed.
             MemoryError: when the batch does not fit into the GPU's memory.
         """
-        self._output_layer()
+        self.output_layer()
         checked_optimizer(optimizer)
         if not self.learns():
             raise ValueError("this network has nothing to learn: add a layer such as FullyConnected")
@@ -382,17 +378,21 @@ class Sequential(Block):
                 "net.layers has been changed since the network was built: make a network of the new list, "
                 "tc.Sequential(net.layers), which keeps the weights"
             )
-        x, first = checks.as_array(x), self.layers[0]
+        x = checks.as_array(x)
         if x.shape[1:] != self.input_shape:
-            shape = f"data (N, {', '.join(map(str, self.input_shape))})"
-            expected = first.expected() if isinstance(first, InputLayer) else shape
-            raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes {expected}")
+            raise ValueError(f"x has shape {tuple(x.shape)}, but the network takes {self.wanted()[1]}")
         if len(x) == 0:
-            sample = first.sample if isinstance(first, InputLayer) else "sample"
-            raise ValueError(f"x holds no {sample}s: give at least one")
+            raise ValueError(f"x holds no {self.wanted()[0]}s: give at least one")
         self._array_module(x)
         converted = x.astype(self.dtype, copy=False)
         return converted if x.dtype.kind in "biu" else checks.checked_pixels(converted, number)
+
+    def wanted(self) -> tuple[str, str]:
+        """What errors call one sample, such as "image", and all that the network takes."""
+        first = self.layers[0]
+        if isinstance(first, InputLayer):
+            return first.sample, first.expected()
+        return "sample", f"data (N, {', '.join(map(str, self.input_shape))})"
 
     def checked_targets(self, t: Any, n: int) -> Array:
         """t as the output layer takes it for n images."""
@@ -401,7 +401,8 @@ class Sequential(Block):
         self._array_module(t)
         return t
 
-    def _output_layer(self) -> Any:
+    def output_layer(self) -> Any:
+        """What the loss comes from; ValueError for a network without an output layer."""
         if not isinstance(self.layers[-1], OutputLayer):
             raise ValueError(
                 "this network does not end in an output layer such as ClassificationOutput, so it has no loss: "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tinycnn.layers import Block, Layer
+from tinycnn.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from tinycnn.network import Sequential
@@ -48,18 +48,8 @@ def summarize(net: Sequential) -> Summary:
     parameters = sum(array.size for _, array in net.named_parameters())
     memory = sum(math.prod(layer.output_shape(layer.input_shape)) for layer in layers) * net.dtype.itemsize
     rows.append(("total", "", "", f"{parameters:,}", format_bytes(memory)))
-    return Summary(_text_table([HEADINGS, *rows]), rows)
-
-
-def _text_table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < TEXT_COLUMNS else cell.rjust(width + (column == 4) * 2)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    spaced = [(*cells, f"  {size}") for *cells, size in (HEADINGS, *rows)]
+    return Summary(text_table(spaced, TEXT_COLUMNS), rows)
 
 
 def _rows(children: Iterable[tuple[str, Layer]], itemsize: int, indent: str = "") -> Iterator[tuple[str, ...]]:
@@ -73,25 +63,6 @@ def _rows(children: Iterable[tuple[str, Layer]], itemsize: int, indent: str = ""
         else:
             count = sum(array.size for array in layer.parameters.values())
             yield *cells, f"{count:,}", format_bytes(math.prod(shape) * itemsize)
-
-
-def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 0) -> str:
-    """An HTML table of texts; all but the first `text_columns` columns are aligned to the right, as numbers are.
-
-    >>> html_table(["loss"], [["< 0.1"]]).partition("<tbody>")[2]
-    '<tr><td style="text-align: right">&lt; 0.1</td></tr></tbody></table>'
-    """
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return f"<tr>{''.join(_cell(tag, cell, i < text_columns) for i, cell in enumerate(cells))}</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<table><thead>{line(headings, 'th')}</thead><tbody>{body}</tbody></table>"
-
-
-def _cell(tag: str, text: str, is_text: bool) -> str:
-    side = "left" if is_text else "right"
-    return f'<{tag} style="text-align: {side}">{html.escape(text)}</{tag}>'
 
 
 def format_bytes(nbytes: int) -> str:

@@ -39,6 +39,5 @@ def window(layer: Layer) -> tuple[Pair, Pair, Padding, Pair] | None:
         stride, padding, dilation, _ = layer.geometry((layer.input_shape[1], layer.input_shape[2]))
         return layer.kernel, stride, padding, dilation
     if isinstance(layer, (MaxPool2D, AveragePool2D)):
-        vertical, horizontal = layer.padding
-        return layer.pool, layer.stride, (vertical, vertical, horizontal, horizontal), (1, 1)
+        return *layer.geometry(), (1, 1)
     return None

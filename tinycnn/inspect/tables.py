@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TypeVar
 
-from tinycnn.summary import html_table
+from tinycnn.tables import html_table, text_table
 
 Row = TypeVar("Row")
 
@@ -29,16 +29,8 @@ class Table(list[Row]):
         return [self.cells(row) for row in self]
 
     def __repr__(self) -> str:
-        lines = [self.headings, *self.lines()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        texts = [
-            "  ".join(
-                cell.ljust(width) if column < self.text_columns else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
-        return "\n".join([*texts, *([self.notes] if self.notes else [])])
+        table = text_table([self.headings, *self.lines()], self.text_columns)
+        return f"{table}\n{self.notes}" if self.notes else table
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes.splitlines())

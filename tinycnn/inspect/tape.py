@@ -10,7 +10,7 @@ from tinycnn.inspect.scores import private_copy, skip_softmax
 from tinycnn.inspect.structure import plain_row
 from tinycnn.layers import Layer, OutputLayer
 from tinycnn.layers.base import Array
-from tinycnn.layers.block import named, walk
+from tinycnn.layers.block import named, run, run_back, walk
 from tinycnn.network import Sequential
 
 
@@ -96,11 +96,7 @@ class _Row:
         self.layers = layers
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        for layer in self.layers:
-            x = layer.forward(x, training)
-        return x
+        return run(self.layers, x, training)
 
     def backward(self, dy: Array) -> Array:
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        return dy
+        return run_back(self.layers, dy)

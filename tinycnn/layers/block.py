@@ -73,6 +73,20 @@ def simple_layers(children: Iterable[tuple[str, Layer]]) -> Iterator[tuple[str, 
     return ((name, layer) for name, layer in walk(children) if not isinstance(layer, Block))
 
 
+def run(layers: Iterable[Layer], x: Array, training: bool) -> Array:
+    """x through the layers, one after the other."""
+    for layer in layers:
+        x = layer.forward(x, training)
+    return x
+
+
+def run_back(layers: Sequence[Layer], dy: Array) -> Array:
+    """dy back through the layers, the last one first."""
+    for layer in reversed(layers):
+        dy = layer.backward(dy)
+    return dy
+
+
 def named(layers: Sequence[Layer]) -> Iterator[tuple[str, Layer]]:
     """(name, layer) of each."""
     return ((str(layer.name), layer) for layer in layers)

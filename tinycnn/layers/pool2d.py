@@ -29,14 +29,15 @@ class _Pool2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         c, h, w = image_shape(input_shape)
-        oh, ow = output_shape((h, w), *self._geometry())
+        oh, ow = output_shape((h, w), *self.geometry())
         if oh < 1 or ow < 1:
             raise ValueError(
                 f"a {self.pool[0]}×{self.pool[1]} window does not fit into {h}×{w} pixels with padding {self.padding}"
             )
         return c, oh, ow
 
-    def _geometry(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+    def geometry(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+        """pool, stride, and padding as (top, bottom, left, right)."""
         vertical, horizontal = self.padding
         return self.pool, self.stride, (vertical, vertical, horizontal, horizontal)
 
@@ -59,13 +60,13 @@ class MaxPool2D(_Pool2D):
     """
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        y, argmax = kernels.for_array(x).max_pool2d_forward(x, *self._geometry())
+        y, argmax = kernels.for_array(x).max_pool2d_forward(x, *self.geometry())
         self.cache = argmax, x.shape
         return y
 
     def backward(self, dy: Array) -> Array:
         argmax, input_shape = self.cache
-        return kernels.for_array(dy).max_pool2d_backward(dy, argmax, input_shape, *self._geometry())
+        return kernels.for_array(dy).max_pool2d_backward(dy, argmax, input_shape, *self.geometry())
 
 
 class AveragePool2D(_Pool2D):
@@ -81,10 +82,10 @@ class AveragePool2D(_Pool2D):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         self.cache = x.shape
-        return kernels.for_array(x).average_pool2d_forward(x, *self._geometry())
+        return kernels.for_array(x).average_pool2d_forward(x, *self.geometry())
 
     def backward(self, dy: Array) -> Array:
-        return kernels.for_array(dy).average_pool2d_backward(dy, self.cache, *self._geometry())
+        return kernels.for_array(dy).average_pool2d_backward(dy, self.cache, *self.geometry())
 
 
 class GlobalAveragePool2D(Layer):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.layers.base import Array, Layer, Shape
-from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes
+from tinycnn.layers.block import Block, assemble, check_layers, listing, named, output_shapes, run, run_back
 
 
 class Residual(Block):
@@ -69,17 +69,7 @@ class Residual(Block):
         return f"Residual({listing(self.layers)}{shortcut}" + (f", name={self.name!r})" if self.name else ")")
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        y = x
-        for layer in self.layers:
-            y = layer.forward(y, training)
-        for layer in self.shortcut or []:
-            x = layer.forward(x, training)
-        return y + x
+        return run(self.layers, x, training) + run(self.shortcut or [], x, training)
 
     def backward(self, dy: Array) -> Array:
-        dx = aside = dy
-        for layer in reversed(self.layers):
-            dx = layer.backward(dx)
-        for layer in reversed(self.shortcut or []):
-            aside = layer.backward(aside)
-        return dx + aside
+        return run_back(self.layers, dy) + run_back(self.shortcut or [], dy)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinycnn import backend
-from tinycnn.layers import InputLayer, OutputLayer
 from tinycnn.layers.base import Array, Shape
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.runtime.inference import with_batch_statistics
@@ -70,15 +69,9 @@ def check_fit(net: Sequential, data: Dataset) -> None:
     Raises:
         ValueError, TypeError: naming what does not fit.
     """
-    first, output = net.layers[0], net.layers[-1]
     if data.x.shape[1:] != net.input_shape:
-        sample, expected = "image", f"images of shape {net.input_shape}"
-        if isinstance(first, InputLayer):
-            sample, expected = first.sample, first.expected()
+        sample, expected = net.wanted()
         raise ValueError(f"the {sample}s have shape {data.x.shape}, but the network takes {expected}")
-    if not isinstance(output, OutputLayer):
-        raise ValueError(
-            "this network does not end in an output layer such as ClassificationOutput, so it has no loss: "
-            "add that layer"
-        )
+    net.output_layer()
+    output: Any = net.layers[-1]
     output.targets(data.labels, len(data), net.shapes[-1])

@@ -6,7 +6,7 @@ import itertools
 from statistics import fmean
 from typing import Any
 
-from tinycnn.summary import html_table
+from tinycnn.tables import html_table
 
 COLUMNS = (
     "epoch",

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinycnn import backend, storage
 from tinycnn.checks import checked_count, checked_instance, described
+from tinycnn.layers import InputLayer
 from tinycnn.optimizers import checked_optimizer
 from tinycnn.runtime.device_loader import DeviceLoader
 from tinycnn.schedules import ConstantSchedule, Schedule
@@ -177,12 +178,13 @@ class Trainer:
 
     def _end(self, data: Dataset) -> None:
         """What comes after the last epoch; it keeps what it changes, so that training can still be gone on with."""
-        before = self._state()
+        changes = self.batch_norm == "population" or self.balanced
+        before = self._state() if changes else {}
         if self.batch_norm == "population":
             population_statistics(self.net, data, self.batch_size, balanced=self.balanced, augment=self.augment)
         if self.balanced:
             correct_class_priors(self.net, data.labels)
-        after = self._state()
+        after = self._state() if changes else {}
         self._end_changed = {
             name: (array, after[name]) for name, array in before.items() if not np.array_equal(array, after[name])
         }
@@ -251,8 +253,8 @@ class Trainer:
         return float(scale)
 
     def _fit_input(self, data: Dataset) -> None:
-        layer: Any = self.net.layers[0]
-        if not layer.fitted:
+        layer = self.net.layers[0]
+        if isinstance(layer, InputLayer) and not layer.fitted:
             layer.fit(data.images())
 
     def _tell(self, event: str) -> None:
