@@ -195,8 +195,6 @@ def test_a_part_without_an_input_layer_trains_on_features():
     assert history[-1]["loss"] < history[0]["loss"] and "conv_1.weight" not in head.parameters()
     words = r"the samples have shape \(6, 1, 12, 12\), but the network takes data \(N, 4, 5, 5\)"
     with pytest.raises(ValueError, match=words):
-        ValueError, match=r"the samples have shape \(6, 1, 12, 12\), but the network takes data \(N, 4, 5"
-    ):
         tc.Trainer(head, tc.SGDM()).fit((X, T))
 
 
